@@ -1,0 +1,158 @@
+#include "base/compress/compress.h"
+
+#include <fmt/format.h>
+#include <snappy.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/check.h"
+
+namespace vigie::compress {
+namespace {
+
+constexpr int kGzipWindowBits = 15 + 16;  // 16 asks zlib for a gzip header
+constexpr int kZlibWindowBits = 15;
+constexpr size_t kPieceBytes = 64 << 10;
+
+absl::Status TooLarge(std::string_view codec, int64_t bytes_max) {
+  return absl::OutOfRangeError(fmt::format(
+      "{}: inflates to more than {} bytes", codec, bytes_max));
+}
+
+absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
+                                    std::string_view in, int64_t bytes_max) {
+  z_stream stream{};
+  if (inflateInit2(&stream, window_bits) != Z_OK) {
+    return absl::InternalError(fmt::format("{}: out of memory", codec));
+  }
+  std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
+  stream.next_in =
+      reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+  stream.avail_in = static_cast<uInt>(in.size());
+  std::string out;
+  while (true) {
+    const size_t held = out.size();
+    // One byte above the bound is enough to see that it is exceeded.
+    const size_t room = std::min(
+        std::max(kPieceBytes, held), static_cast<size_t>(bytes_max) + 1 - held);
+    out.resize(held + room);
+    stream.next_out = reinterpret_cast<Bytef*>(out.data() + held);
+    stream.avail_out = static_cast<uInt>(room);
+    const int result = inflate(&stream, Z_NO_FLUSH);
+    out.resize(held + room - stream.avail_out);
+    if (static_cast<int64_t>(out.size()) > bytes_max) {
+      return TooLarge(codec, bytes_max);
+    }
+    if (result == Z_STREAM_END) {
+      // gzip files may hold several members, one after the other.
+      if (stream.avail_in == 0) return out;
+      if (window_bits != kGzipWindowBits || inflateReset(&stream) != Z_OK) {
+        return absl::InvalidArgumentError(
+            fmt::format("{}: {} bytes after the end of the stream", codec,
+                        stream.avail_in));
+      }
+      continue;
+    }
+    if (result != Z_OK || (stream.avail_in == 0 && stream.avail_out != 0)) {
+      return absl::InvalidArgumentError(fmt::format(
+          "{}: {}", codec,
+          result == Z_OK || result == Z_BUF_ERROR ? "cut short"
+          : stream.msg != nullptr                 ? stream.msg
+                                                  : "malformed"));
+    }
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::string> DecompressSnappyBlock(std::string_view in,
+                                                  int64_t bytes_max) {
+  size_t size;
+  if (!snappy::GetUncompressedLength(in.data(), in.size(), &size)) {
+    return absl::InvalidArgumentError("snappy: malformed length");
+  }
+  if (static_cast<int64_t>(size) > bytes_max) {
+    return TooLarge("snappy", bytes_max);
+  }
+  // No element of a block stands for more than 64 bytes and takes less than
+  // two, so a small body that declares a large size is refused unallocated.
+  if (size / 64 > in.size()) {
+    return absl::InvalidArgumentError(
+        "snappy: declares more bytes than it can hold");
+  }
+  std::string out(size, '\0');
+  if (!snappy::RawUncompress(in.data(), in.size(), out.data())) {
+    return absl::InvalidArgumentError("snappy: malformed block");
+  }
+  return out;
+}
+
+absl::StatusOr<std::string> DecompressGzip(std::string_view in,
+                                           int64_t bytes_max) {
+  return Inflate("gzip", kGzipWindowBits, in, bytes_max);
+}
+
+absl::StatusOr<std::string> DecompressDeflate(std::string_view in,
+                                              int64_t bytes_max) {
+  return Inflate("deflate", kZlibWindowBits, in, bytes_max);
+}
+
+absl::StatusOr<std::string> DecompressZstd(std::string_view in,
+                                           int64_t bytes_max) {
+  std::unique_ptr<ZSTD_DStream, size_t (*)(ZSTD_DStream*)> stream(
+      ZSTD_createDStream(), ZSTD_freeDStream);
+  if (stream == nullptr) {
+    return absl::InternalError("zstd: out of memory");
+  }
+  // The window is memory too: 8 MiB is what the format asks of any decoder.
+  ZSTD_DCtx_setParameter(stream.get(), ZSTD_d_windowLogMax, 23);
+  ZSTD_inBuffer input{in.data(), in.size(), 0};
+  std::string out;
+  while (true) {
+    const size_t held = out.size();
+    const size_t room = std::min(
+        std::max(kPieceBytes, held), static_cast<size_t>(bytes_max) + 1 - held);
+    out.resize(held + room);
+    ZSTD_outBuffer output{out.data() + held, room, 0};
+    const size_t result = ZSTD_decompressStream(stream.get(), &output, &input);
+    out.resize(held + output.pos);
+    if (ZSTD_isError(result)) {
+      return absl::InvalidArgumentError(
+          fmt::format("zstd: {}", ZSTD_getErrorName(result)));
+    }
+    if (static_cast<int64_t>(out.size()) > bytes_max) {
+      return TooLarge("zstd", bytes_max);
+    }
+    if (result == 0 && input.pos == input.size) return out;
+    if (input.pos == input.size && output.pos < room) {
+      return absl::InvalidArgumentError("zstd: cut short");
+    }
+  }
+}
+
+std::string CompressSnappyBlock(std::string_view in) {
+  std::string out;
+  snappy::Compress(in.data(), in.size(), &out);
+  return out;
+}
+
+std::string CompressGzip(std::string_view in) {
+  z_stream stream{};
+  VIGIE_CHECK(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED,
+                           kGzipWindowBits, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string out(deflateBound(&stream, in.size()), '\0');
+  stream.next_in =
+      reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+  stream.avail_in = static_cast<uInt>(in.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  VIGIE_CHECK(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+}  // namespace vigie::compress

@@ -1,0 +1,30 @@
+// Decompression with a bound that holds before memory is allocated: what a
+// body claims about itself is checked first, what it does not claim (gzip,
+// zstd frames without a size) is read in pieces until the bound.
+// Thread-safe: no state.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace vigie::compress {
+
+// kInvalidArgument: the bytes are malformed or cut short.
+// kOutOfRange: they would inflate to more than `bytes_max`; nothing was kept.
+absl::StatusOr<std::string> DecompressSnappyBlock(std::string_view in,
+                                                  int64_t bytes_max);
+absl::StatusOr<std::string> DecompressGzip(std::string_view in,
+                                           int64_t bytes_max);
+absl::StatusOr<std::string> DecompressZstd(std::string_view in,
+                                           int64_t bytes_max);
+// A zlib stream, what HTTP calls "deflate".
+absl::StatusOr<std::string> DecompressDeflate(std::string_view in,
+                                              int64_t bytes_max);
+
+std::string CompressSnappyBlock(std::string_view in);
+std::string CompressGzip(std::string_view in);
+
+}  // namespace vigie::compress

@@ -1,0 +1,2 @@
+#include "base/net/http_client.h"
+namespace vigie::net {}

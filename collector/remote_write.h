@@ -1,0 +1,60 @@
+// RemoteWriteDoor takes Prometheus remote write 1.0 (snappy protobuf) and
+// appends it. HTTP itself is the server's: this room sees bytes.
+// Source: "Prometheus Remote-Write 1.0 specification".
+// Thread-safe.
+#pragma once
+
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "base/clock.h"
+#include "model/tenant.h"
+#include "store/appender.h"
+
+namespace vigie::collector {
+
+struct RemoteWriteRequest {
+  Tenant tenant;
+  std::string content_type;      // as the header has it, or ""
+  std::string content_encoding;  // "snappy" or "" (taken as snappy)
+  std::string body;
+};
+
+// What the HTTP layer sends back.
+struct DoorAnswer {
+  int status = 204;
+  std::vector<std::pair<std::string, std::string>> headers;
+  std::string body;  // text; a reason when status >= 400
+};
+
+struct RemoteWriteOptions {
+  int64_t decompressed_bytes_max = 32 << 20;
+};
+
+class RemoteWriteDoor {
+ public:
+  // All outlive the door.
+  RemoteWriteDoor(store::Appender& appender, const Clock& clock,
+                  prometheus::Registry& registry,
+                  const RemoteWriteOptions& options);
+  ~RemoteWriteDoor();
+
+  // Runs `done` once, from this call or from a thread of the store. 204 when
+  // all is durable; 400 when some samples can never be taken (the rest is
+  // durable, the body says what and why); 415 for an unknown content type;
+  // 429 and 503 with Retry-After under pressure.
+  using Done = absl::AnyInvocable<void(DoorAnswer) &&>;
+  void Handle(RemoteWriteRequest request, Done done);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vigie::collector

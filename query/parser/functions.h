@@ -1,0 +1,14 @@
+// The table of PromQL functions: names, argument and result types.
+// Source: Prometheus 3, promql/parser/functions.go.
+#pragma once
+
+#include <string_view>
+
+#include "query/parser/ast.h"
+
+namespace vigie::query {
+
+// Null if there is no such function. The table lives as long as the process.
+const Function* FindFunction(std::string_view name);
+
+}  // namespace vigie::query

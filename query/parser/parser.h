@@ -1,0 +1,38 @@
+// Parses PromQL, the whole grammar of Prometheus 3, and checks its types.
+// Pure: no state, thread-safe.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "model/matcher.h"
+#include "query/parser/ast.h"
+
+namespace vigie::query {
+
+// Deeper expressions are refused: parsing and evaluation recurse.
+inline constexpr int kNestingMax = 400;
+
+struct ParserOptions {
+  // Experimental functions, aggregations and modifiers (limitk, info, fill,
+  // anchored, ...). Off: they are errors that name the setting.
+  bool experimental = false;
+};
+
+// kInvalidArgument, worded and placed as Prometheus does:
+// `1:5: parse error: unexpected ...` (line:column in bytes, from 1).
+absl::StatusOr<ExprPtr> ParseExpr(std::string_view query,
+                                  const ParserOptions& options);
+
+// For match[]: a vector selector without range, offset or @.
+absl::StatusOr<std::vector<Matcher>> ParseMatchers(std::string_view selector);
+
+// `line:column` of a byte offset in `query`, both from 1.
+std::string LineColumn(std::string_view query, int offset);
+
+// The expression as text that parses to the same tree, on one line.
+std::string PrintExpr(const Expr& expr);
+
+}  // namespace vigie::query

@@ -1,0 +1,152 @@
+// Queryable: the door through which samples leave the store. A Select is a
+// snapshot: what it returns does not change while it is read, whatever is
+// appended, sealed or deleted meanwhile.
+// Thread-safe, except that one SampleIterator belongs to one thread.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/byte_account.h"
+#include "model/exemplar.h"
+#include "model/histogram.h"
+#include "model/labels.h"
+#include "model/matcher.h"
+#include "model/tenant.h"
+#include "model/time_range.h"
+
+namespace vigie::store {
+
+// How many samples a batch holds at most.
+inline constexpr size_t kBatchSamplesMax = 512;
+
+enum class SampleKind : uint8_t { kFloat, kIntegerHistogram, kFloatHistogram };
+
+// A run of samples of one kind, as columns. Times ascend, within a batch and
+// from batch to batch, each time once.
+struct SampleBatch {
+  SampleKind kind = SampleKind::kFloat;
+  std::vector<int64_t> times_ms;
+  std::vector<int64_t> starts_ms;  // empty if no sample has a start time
+  std::vector<double> values;      // kFloat; staleness markers included
+  std::vector<IntegerHistogram> integer_histograms;
+  std::vector<FloatHistogram> float_histograms;
+};
+
+class SampleIterator {
+ public:
+  virtual ~SampleIterator() = default;
+  // Replaces `*batch`, which may be used again and again. False at the end.
+  // kDataLoss names the file and range that cannot be read; kFailedPrecondition
+  // and kResourceExhausted come from the byte account.
+  virtual absl::StatusOr<bool> Next(SampleBatch* batch) = 0;
+};
+
+// What a Select found. Valid without the Queryable's help until destroyed;
+// destroy it before the Queryable.
+class SeriesSnapshot {
+ public:
+  virtual ~SeriesSnapshot() = default;
+  virtual size_t size() const = 0;
+  // In ascending order of labels.
+  virtual const Labels& labels(size_t series) const = 0;
+  // The samples within the selected time range. Charges what it decodes to
+  // the account of the Select, which must outlive it.
+  virtual std::unique_ptr<SampleIterator> Samples(size_t series) const = 0;
+  // What the caller could not see, for the `warnings` of an answer.
+  virtual const std::vector<std::string>& warnings() const = 0;
+};
+
+struct SelectRequest {
+  Tenant tenant;
+  TimeRange range;
+  std::vector<Matcher> matchers;  // all must match
+};
+
+// Who asks, how much it may hold and when it should stop.
+struct ReadContext {
+  ByteAccount* account = nullptr;  // required; outlives the snapshot
+  std::stop_token stop;
+};
+
+struct NamedCount {
+  std::string name;
+  uint64_t count = 0;
+};
+
+// Series per metric name, label name, and pair; distinct values per label.
+struct Cardinality {
+  uint64_t series = 0;
+  uint64_t label_pairs = 0;
+  std::vector<NamedCount> series_by_metric;  // largest first, at most `limit`
+  std::vector<NamedCount> values_by_label;
+  std::vector<NamedCount> series_by_pair;  // "name=value"
+};
+
+// Result of the listing calls; `truncated` if `limit` cut it.
+struct NameList {
+  std::vector<std::string> names;  // sorted, each once
+  bool truncated = false;
+  std::vector<std::string> warnings;
+};
+
+struct ExemplarSeries {
+  Labels series;
+  std::vector<Exemplar> exemplars;  // oldest first
+};
+
+struct MetricMetadata {
+  std::string metric;
+  Metadata metadata;
+};
+
+class Queryable {
+ public:
+  virtual ~Queryable() = default;
+
+  // kCancelled once stopped; kFailedPrecondition when over the account.
+  virtual absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Select(
+      const SelectRequest& request, const ReadContext& context) const = 0;
+
+  // Label names, or values of one label, of the series that match any of
+  // `selectors` (each a list of matchers that all must match; none: every
+  // series) and may have samples in `range`: windows are looked at whole, so
+  // a name may be listed whose last sample is up to a window away.
+  // `limit` 0: none.
+  virtual absl::StatusOr<NameList> LabelNames(
+      const Tenant& tenant, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+      const ReadContext& context) const = 0;
+  virtual absl::StatusOr<NameList> LabelValues(
+      const Tenant& tenant, std::string_view label, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+      const ReadContext& context) const = 0;
+
+  // Label sets, sorted; `*truncated` if `limit` cut them.
+  virtual absl::StatusOr<std::vector<Labels>> Series(
+      const Tenant& tenant, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+      const ReadContext& context, bool* truncated) const = 0;
+
+  virtual absl::StatusOr<std::vector<ExemplarSeries>> Exemplars(
+      const Tenant& tenant, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors,
+      const ReadContext& context) const = 0;
+
+  // Of one metric, or of all if `metric` is empty; sorted by metric.
+  virtual absl::StatusOr<std::vector<MetricMetadata>> ListMetadata(
+      const Tenant& tenant, std::string_view metric,
+      const ReadContext& context) const = 0;
+
+  virtual absl::StatusOr<Cardinality> CountCardinality(
+      const Tenant& tenant, uint64_t limit,
+      const ReadContext& context) const = 0;
+};
+
+}  // namespace vigie::store
