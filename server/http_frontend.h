@@ -1,0 +1,69 @@
+// HttpFrontend: everything that vigie answers over HTTP: Prometheus's API v1,
+// remote write, health and /metrics. Boost.Beast stays in the sources.
+// Thread-safe.
+#pragma once
+
+#include <prometheus/registry.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/clock.h"
+#include "base/yaml/yaml.h"
+#include "collector/remote_write.h"
+#include "collector/scraper.h"
+#include "query/engine.h"
+#include "store/queryable.h"
+
+namespace vigie::server {
+
+struct HttpOptions {
+  int64_t body_bytes_max = 32 << 20;   // of a request, as sent
+  int64_t connections_max = 2'000;
+  int64_t concurrent_queries_max = 20;  // more wait in a queue
+  int64_t queued_queries_max = 200;     // more are answered 503
+  absl::Duration header_timeout = absl::Seconds(30);
+  absl::Duration idle_timeout = absl::Minutes(5);
+};
+
+// The section `http:` of vigie.yml; errors carry file:line:column.
+absl::StatusOr<HttpOptions> ParseHttpOptions(const yaml::Node& section);
+
+// What the frontend answers from. All references outlive it.
+struct HttpDependencies {
+  const query::Engine& engine;
+  const store::Queryable& queryable;
+  collector::RemoteWriteDoor& remote_write;
+  const collector::Scraper& scraper;
+  prometheus::Registry& registry;
+  const Clock& clock;
+  // The configuration in force as YAML, secrets left out; for status/config.
+  std::function<std::string()> config_text;
+  std::string version;  // vigie's own, "0.1.0"
+};
+
+class HttpFrontend {
+ public:
+  // `address` is "host:port", port 0 picks one. kUnavailable, naming the
+  // address, if it cannot be had.
+  static absl::StatusOr<std::unique_ptr<HttpFrontend>> Start(
+      const std::string& address, const HttpOptions& options,
+      const HttpDependencies& dependencies);
+  virtual ~HttpFrontend() = default;
+
+  // "host:port" with the real port.
+  virtual const std::string& address() const = 0;
+
+  // Until it is ready, everything but /-/healthy and /metrics is 503.
+  virtual void SetReady(bool ready) = 0;
+
+  // Accepts nothing new, answers what is in flight, at most for `timeout`;
+  // then cancels queries and closes the connections.
+  virtual void Shutdown(absl::Duration timeout) = 0;
+};
+
+}  // namespace vigie::server
