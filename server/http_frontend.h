@@ -44,6 +44,8 @@ struct HttpDependencies {
   // The configuration in force as YAML, secrets left out; for status/config.
   std::function<std::string()> config_text;
   std::string version;  // vigie's own, "0.1.0"
+  // Called before the registry is collected, to bring gauges up to date.
+  std::function<void()> before_collect = nullptr;
 };
 
 class HttpFrontend {
