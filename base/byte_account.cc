@@ -21,9 +21,9 @@ bool ByteAccount::TryCharge(int64_t bytes) {
   } while (!bytes_.compare_exchange_weak(now, now + bytes,
                                          std::memory_order_relaxed));
   int64_t peak = peak_.load(std::memory_order_relaxed);
-  while (peak < now + bytes && !peak_.compare_exchange_weak(
-                                   peak, now + bytes,
-                                   std::memory_order_relaxed)) {
+  while (peak < now + bytes &&
+         !peak_.compare_exchange_weak(peak, now + bytes,
+                                      std::memory_order_relaxed)) {
   }
   return true;
 }

@@ -13,8 +13,10 @@
 
 namespace vigie {
 
-// Sets form and level ("debug", "info", "warn", "error").
-// kInvalidArgument for any other level.
+// kInvalidArgument for anything but "debug", "info", "warn" and "error".
+absl::Status CheckLogLevel(std::string_view level);
+
+// Sets form and level of what is logged; as CheckLogLevel.
 absl::Status SetUpLog(std::string_view level);
 
 // Lets one record pass every `interval`; tells how many were held back since.

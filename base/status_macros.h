@@ -10,12 +10,11 @@
 #define VIGIE_CONCAT_INNER(a, b) a##b
 #define VIGIE_CONCAT(a, b) VIGIE_CONCAT_INNER(a, b)
 
-#define VIGIE_RETURN_IF_ERROR(expr)                        \
-  do {                                                     \
-    if (absl::Status vigie_status_ = (expr);               \
-        !vigie_status_.ok()) {                             \
-      return vigie_status_;                                \
-    }                                                      \
+#define VIGIE_RETURN_IF_ERROR(expr)                                 \
+  do {                                                              \
+    if (absl::Status vigie_status_ = (expr); !vigie_status_.ok()) { \
+      return vigie_status_;                                         \
+    }                                                               \
   } while (false)
 
 // VIGIE_ASSIGN_OR_RETURN(auto x, F()): declares or assigns the left side.

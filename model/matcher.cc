@@ -57,11 +57,11 @@ absl::StatusOr<Matcher> Matcher::Create(Type type, std::string_view name,
   matcher.literals_ = SplitLiterals(value);
   RE2::Options options;
   options.set_log_errors(false);
-  auto regex = std::make_shared<const RE2>(
-      fmt::format("^(?s:{})$", value), options);
+  auto regex =
+      std::make_shared<const RE2>(fmt::format("^(?s:{})$", value), options);
   if (!regex->ok()) {
-    return absl::InvalidArgumentError(fmt::format(
-        "error parsing regexp: {}: `{}`", regex->error(), value));
+    return absl::InvalidArgumentError(
+        fmt::format("error parsing regexp: {}: `{}`", regex->error(), value));
   }
   matcher.regex_ = std::move(regex);
   return matcher;
@@ -90,9 +90,8 @@ bool Matcher::Matches(std::string_view value) const {
 }
 
 std::string Matcher::ToString() const {
-  return fmt::format(
-      "{}{}{}", IsLegacyLabelName(name_) ? name_ : Quoted(name_),
-      Operator(type_), Quoted(value_));
+  return fmt::format("{}{}{}", IsLegacyLabelName(name_) ? name_ : Quoted(name_),
+                     Operator(type_), Quoted(value_));
 }
 
 bool MatchesAll(const std::vector<Matcher>& matchers, const Labels& labels) {

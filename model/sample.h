@@ -15,8 +15,8 @@ struct Sample {
 
   // Bit equality: NaN equals the same NaN, 0 differs from -0.
   friend bool operator==(const Sample& a, const Sample& b) {
-    return a.time_ms == b.time_ms && std::bit_cast<uint64_t>(a.value) ==
-                                         std::bit_cast<uint64_t>(b.value);
+    return a.time_ms == b.time_ms &&
+           std::bit_cast<uint64_t>(a.value) == std::bit_cast<uint64_t>(b.value);
   }
 };
 

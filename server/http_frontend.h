@@ -22,7 +22,7 @@
 namespace vigie::server {
 
 struct HttpOptions {
-  int64_t body_bytes_max = 32 << 20;   // of a request, as sent
+  int64_t body_bytes_max = 32 << 20;  // of a request, as sent
   int64_t connections_max = 2'000;
   int64_t concurrent_queries_max = 20;  // more wait in a queue
   int64_t queued_queries_max = 200;     // more are answered 503

@@ -18,8 +18,8 @@ constexpr int kZlibWindowBits = 15;
 constexpr size_t kPieceBytes = 64 << 10;
 
 absl::Status TooLarge(std::string_view codec, int64_t bytes_max) {
-  return absl::OutOfRangeError(fmt::format(
-      "{}: inflates to more than {} bytes", codec, bytes_max));
+  return absl::OutOfRangeError(
+      fmt::format("{}: inflates to more than {} bytes", codec, bytes_max));
 }
 
 absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
@@ -29,15 +29,14 @@ absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
     return absl::InternalError(fmt::format("{}: out of memory", codec));
   }
   std::unique_ptr<z_stream, int (*)(z_stream*)> end(&stream, inflateEnd);
-  stream.next_in =
-      reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
   std::string out;
   while (true) {
     const size_t held = out.size();
     // One byte above the bound is enough to see that it is exceeded.
-    const size_t room = std::min(
-        std::max(kPieceBytes, held), static_cast<size_t>(bytes_max) + 1 - held);
+    const size_t room = std::min(std::max(kPieceBytes, held),
+                                 static_cast<size_t>(bytes_max) + 1 - held);
     out.resize(held + room);
     stream.next_out = reinterpret_cast<Bytef*>(out.data() + held);
     stream.avail_out = static_cast<uInt>(room);
@@ -57,11 +56,11 @@ absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
       continue;
     }
     if (result != Z_OK || (stream.avail_in == 0 && stream.avail_out != 0)) {
-      return absl::InvalidArgumentError(fmt::format(
-          "{}: {}", codec,
-          result == Z_OK || result == Z_BUF_ERROR ? "cut short"
-          : stream.msg != nullptr                 ? stream.msg
-                                                  : "malformed"));
+      return absl::InvalidArgumentError(
+          fmt::format("{}: {}", codec,
+                      result == Z_OK || result == Z_BUF_ERROR ? "cut short"
+                      : stream.msg != nullptr                 ? stream.msg
+                                                              : "malformed"));
     }
   }
 }
@@ -113,8 +112,8 @@ absl::StatusOr<std::string> DecompressZstd(std::string_view in,
   std::string out;
   while (true) {
     const size_t held = out.size();
-    const size_t room = std::min(
-        std::max(kPieceBytes, held), static_cast<size_t>(bytes_max) + 1 - held);
+    const size_t room = std::min(std::max(kPieceBytes, held),
+                                 static_cast<size_t>(bytes_max) + 1 - held);
     out.resize(held + room);
     ZSTD_outBuffer output{out.data() + held, room, 0};
     const size_t result = ZSTD_decompressStream(stream.get(), &output, &input);
@@ -144,8 +143,7 @@ std::string CompressGzip(std::string_view in) {
   VIGIE_CHECK(deflateInit2(&stream, Z_DEFAULT_COMPRESSION, Z_DEFLATED,
                            kGzipWindowBits, 8, Z_DEFAULT_STRATEGY) == Z_OK);
   std::string out(deflateBound(&stream, in.size()), '\0');
-  stream.next_in =
-      reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
   stream.next_out = reinterpret_cast<Bytef*>(out.data());
   stream.avail_out = static_cast<uInt>(out.size());

@@ -105,8 +105,7 @@ absl::StatusOr<Node> Node::Parse(std::string_view text,
                                  std::string_view file_name) {
   auto file = std::make_shared<const std::string>(file_name);
   try {
-    const std::vector<YAML::Node> documents =
-        YAML::LoadAll(std::string(text));
+    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
     if (documents.size() > 1) {
       return At(*file, documents[1].Mark().line + 1,
                 documents[1].Mark().column + 1,
@@ -114,9 +113,9 @@ absl::StatusOr<Node> Node::Parse(std::string_view text,
     }
     int nodes = 0;
     VIGIE_ASSIGN_OR_RETURN(
-        auto tree, Tree::Convert(documents.empty() ? YAML::Node()
-                                                   : documents[0],
-                                 file, 0, &nodes));
+        auto tree,
+        Tree::Convert(documents.empty() ? YAML::Node() : documents[0], file, 0,
+                      &nodes));
     return Node(std::move(tree));
   } catch (const YAML::Exception& e) {
     return At(*file, e.mark.line < 0 ? 1 : e.mark.line + 1,
@@ -131,9 +130,8 @@ absl::StatusOr<Node> Node::LoadFile(const std::string& path) {
   }
   const int64_t size = in.tellg();
   if (size < 0 || size > kFileBytesMax) {
-    return absl::InvalidArgumentError(
-        fmt::format("{}: is not a file of at most {} bytes", path,
-                    kFileBytesMax));
+    return absl::InvalidArgumentError(fmt::format(
+        "{}: is not a file of at most {} bytes", path, kFileBytesMax));
   }
   std::string text(static_cast<size_t>(size), '\0');
   in.seekg(0);
@@ -145,9 +143,7 @@ absl::StatusOr<Node> Node::LoadFile(const std::string& path) {
 
 bool Node::is_null() const { return tree_->kind == Tree::Kind::kNull; }
 bool Node::is_scalar() const { return tree_->kind == Tree::Kind::kScalar; }
-bool Node::is_sequence() const {
-  return tree_->kind == Tree::Kind::kSequence;
-}
+bool Node::is_sequence() const { return tree_->kind == Tree::Kind::kSequence; }
 bool Node::is_map() const { return tree_->kind == Tree::Kind::kMap; }
 
 std::string Node::place() const {
@@ -326,8 +322,7 @@ void MapReader::MarkUnsupported(const std::vector<std::string_view>& keys,
 absl::Status MapReader::Finish() const {
   for (const Entry& entry : entries_) {
     if (!entry.known) {
-      return entry.key_node.Error(
-          fmt::format("unknown key \"{}\"", entry.key));
+      return entry.key_node.Error(fmt::format("unknown key \"{}\"", entry.key));
     }
   }
   return absl::OkStatus();

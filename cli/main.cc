@@ -1,0 +1,51 @@
+// vigie: the daemon and every tool in one binary.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+
+#include "base/strings.h"
+#include "cli/commands.h"
+
+namespace {
+
+// Exit codes: 0 done, 1 it failed, 2 the command line is wrong.
+constexpr int kFailed = 1;
+constexpr int kUsage = 2;
+
+int Run(int argc, char** argv) {
+  absl::Status result;
+  CLI::App app(
+      "vigie, the lookout: ingests metrics by OTLP, remote write and scraping, "
+      "stores them durably and answers PromQL.",
+      "vigie");
+  app.set_version_flag("--version", "vigie " VIGIE_VERSION);
+  app.require_subcommand(1);
+  vigie::cli::AddServe(app, &result);
+  vigie::cli::AddQuery(app, &result);
+  vigie::cli::AddPush(app, &result);
+  vigie::cli::AddCheck(app, &result);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& done) {  // --help, --version
+    return app.exit(done);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "vigie: {} (see vigie --help)\n", error.what());
+    return kUsage;
+  }
+  if (result.ok()) return 0;
+  fmt::print(stderr, "vigie: {}\n", vigie::MessageOf(result));
+  return kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return Run(argc, argv);
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "vigie: {}\n", error.what());
+    return kFailed;
+  }
+}

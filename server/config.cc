@@ -1,0 +1,186 @@
+#include "server/config.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <filesystem>
+
+#include "base/duration.h"
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "model/labels.h"
+
+namespace vigie::server {
+namespace {
+
+absl::StatusOr<yaml::MapReader> ReadFile(const std::string& path) {
+  VIGIE_ASSIGN_OR_RETURN(const yaml::Node root, yaml::Node::LoadFile(path));
+  return root.AsMap();
+}
+
+// Parses one section by its room, if it is there.
+template <class Options>
+absl::Status ReadSection(yaml::MapReader& map, std::string_view key,
+                         absl::StatusOr<Options> (*parse)(const yaml::Node&),
+                         Options* out) {
+  if (const yaml::Node* node = map.Find(key)) {
+    VIGIE_ASSIGN_OR_RETURN(*out, parse(*node));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status ReadLog(yaml::MapReader& map, std::string* level) {
+  const yaml::Node* node = map.Find("log");
+  if (node == nullptr) return absl::OkStatus();
+  VIGIE_ASSIGN_OR_RETURN(yaml::MapReader log, node->AsMap());
+  VIGIE_RETURN_IF_ERROR(log.Read("level", level));
+  if (const yaml::Node* value = log.Find("level")) {
+    if (absl::Status known = CheckLogLevel(*level); !known.ok()) {
+      return value->Error(MessageOf(known));
+    }
+  }
+  return log.Finish();
+}
+
+absl::Status ReadPrometheus(yaml::MapReader& map, Config* config) {
+  const yaml::Node* node = map.Find("prometheus");
+  if (node == nullptr) return absl::OkStatus();
+  VIGIE_ASSIGN_OR_RETURN(const std::string named, node->AsString());
+  const std::filesystem::path base =
+      std::filesystem::path(config->path).parent_path();
+  config->prometheus_path = (base / named).string();
+  absl::StatusOr<yaml::Node> root =
+      yaml::Node::LoadFile(config->prometheus_path);
+  if (absl::IsNotFound(root.status())) {
+    return node->Error(MessageOf(root.status()));
+  }
+  VIGIE_RETURN_IF_ERROR(root.status());
+  VIGIE_ASSIGN_OR_RETURN(config->prometheus,
+                         collector::ParsePrometheusConfig(*root));
+  config->unsupported.insert(config->unsupported.end(),
+                             config->prometheus.unsupported.begin(),
+                             config->prometheus.unsupported.end());
+  return absl::OkStatus();
+}
+
+bool LooksLikePrometheusConfig(yaml::MapReader map) {
+  return map.Find("scrape_configs") != nullptr ||
+         map.Find("global") != nullptr || map.Find("rule_files") != nullptr;
+}
+
+}  // namespace
+
+absl::StatusOr<Config> LoadConfig(const std::string& path) {
+  Config config;
+  if (path.empty()) return config;
+  config.path = path;
+  VIGIE_ASSIGN_OR_RETURN(yaml::MapReader map, ReadFile(path));
+  if (LooksLikePrometheusConfig(map)) {
+    return map.node().Error(
+        "this is a prometheus.yml; name it in a vigie.yml: `prometheus: "
+        "prometheus.yml`");
+  }
+  VIGIE_RETURN_IF_ERROR(
+      ReadSection(map, "storage", store::ParseStoreOptions, &config.storage));
+  VIGIE_RETURN_IF_ERROR(
+      ReadSection(map, "query", query::ParseEngineOptions, &config.query));
+  VIGIE_RETURN_IF_ERROR(
+      ReadSection(map, "http", ParseHttpOptions, &config.http));
+  VIGIE_RETURN_IF_ERROR(
+      ReadSection(map, "otlp", collector::ParseOtlpOptions, &config.otlp));
+  VIGIE_RETURN_IF_ERROR(ReadSection(map, "self_monitoring",
+                                    ParseSelfMonitoringOptions,
+                                    &config.self_monitoring));
+  VIGIE_RETURN_IF_ERROR(ReadLog(map, &config.log_level));
+  map.MarkUnsupported({"alertmanager", "canary", "tenants"},
+                      &config.unsupported);
+  VIGIE_RETURN_IF_ERROR(ReadPrometheus(map, &config));
+  VIGIE_RETURN_IF_ERROR(map.Finish());
+  return config;
+}
+
+std::vector<std::string> CheckConfig(const std::string& path) {
+  absl::StatusOr<yaml::MapReader> map = ReadFile(path);
+  if (!map.ok()) return {std::string(MessageOf(map.status()))};
+  if (LooksLikePrometheusConfig(*map)) {
+    absl::StatusOr<collector::PrometheusConfig> config =
+        collector::ParsePrometheusConfig(map->node());
+    if (!config.ok()) return {std::string(MessageOf(config.status()))};
+    return config->unsupported;
+  }
+  absl::StatusOr<Config> config = LoadConfig(path);
+  if (!config.ok()) return {std::string(MessageOf(config.status()))};
+  return config->unsupported;
+}
+
+std::string RenderConfig(const Config& config) {
+  std::string out = fmt::format(
+      "storage:\n"
+      "  retention: {}\n"
+      "  out_of_order_window: {}\n"
+      "  future_window: {}\n"
+      "  seal_interval: {}\n"
+      "  durability: {}\n",
+      FormatDurationMs(config.storage.retention_ms),
+      FormatDurationMs(config.storage.out_of_order_window_ms),
+      FormatDurationMs(config.storage.future_window_ms),
+      FormatDurationMs(config.storage.seal_interval_ms),
+      config.storage.durability == store::StoreOptions::Durability::kFdatasync
+          ? "fdatasync"
+          : "os");
+  out += fmt::format(
+      "query:\n"
+      "  lookback: {}\n"
+      "  timeout: {}\n"
+      "  default_subquery_step: {}\n"
+      "  query_bytes_max: {}\n"
+      "  process_bytes_max: {}\n"
+      "  points_per_series_max: {}\n"
+      "  experimental: {}\n",
+      FormatDurationMs(config.query.lookback_ms),
+      FormatDurationMs(config.query.timeout_ms),
+      FormatDurationMs(config.query.default_subquery_step_ms),
+      config.query.query_bytes_max, config.query.process_bytes_max,
+      config.query.points_per_series_max, config.query.experimental);
+  out += fmt::format(
+      "http:\n"
+      "  body_bytes_max: {}\n"
+      "  connections_max: {}\n"
+      "  concurrent_queries_max: {}\n"
+      "  queued_queries_max: {}\n"
+      "otlp:\n"
+      "  message_bytes_max: {}\n"
+      "self_monitoring:\n"
+      "  enabled: {}\n"
+      "  interval: {}\n"
+      "log:\n"
+      "  level: {}\n",
+      config.http.body_bytes_max, config.http.connections_max,
+      config.http.concurrent_queries_max, config.http.queued_queries_max,
+      config.otlp.message_bytes_max, config.self_monitoring.enabled,
+      FormatDurationMs(config.self_monitoring.interval_ms), config.log_level);
+  if (config.prometheus.jobs.empty()) return out;
+  out += "scrape_configs:\n";
+  for (const collector::ScrapeJob& job : config.prometheus.jobs) {
+    out += fmt::format(
+        "  - job_name: {}\n"
+        "    scrape_interval: {}\n"
+        "    scrape_timeout: {}\n"
+        "    metrics_path: {}\n"
+        "    scheme: {}\n"
+        "    static_configs:\n",
+        Quoted(job.name), FormatDurationMs(job.interval_ms),
+        FormatDurationMs(job.timeout_ms), Quoted(job.metrics_path), job.scheme);
+    for (const collector::StaticTargetGroup& group : job.static_configs) {
+      std::vector<std::string> targets;
+      for (const std::string& target : group.targets) {
+        targets.push_back(Quoted(target));
+      }
+      out += fmt::format("      - targets: [{}]\n", fmt::join(targets, ", "));
+    }
+  }
+  return out;
+}
+
+}  // namespace vigie::server
