@@ -28,8 +28,10 @@ class OtlpClient {
   explicit OtlpClient(const std::string& endpoint);
   ~OtlpClient();
 
-  // Gzip if `compress`. The status is the call's: kUnavailable and
-  // kResourceExhausted may be tried again, others not.
+  // Gzip if `compress`. The status is the call's, its details (as
+  // google.rpc.RetryInfo) are payloads under their type URLs. kUnavailable may
+  // be tried again; kResourceExhausted only if it carries a RetryInfo, as
+  // without one it says that the request is too large; others not.
   struct ExportOptions {
     absl::Duration timeout = absl::Seconds(10);
     bool compress = true;
