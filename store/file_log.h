@@ -1,0 +1,127 @@
+// FileLog: the log as segment files in one directory, synced in groups.
+// Bytes: docs/formats/log.md. Append and Trim are thread-safe; Replay comes
+// before them and alone.
+//
+// A group that cannot be written or synced moves to a new segment; where that
+// fails too its frames are answered kUnavailable, and a record of where the
+// old segment ends keeps them from ever being replayed. The next Append tries
+// again, so the log recovers by itself once the disk does.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/mutex.h"
+#include "store/file_layer.h"
+#include "store/log.h"
+#include "store/log_format.h"
+
+namespace vigie::store {
+
+struct FileLogOptions {
+  // A segment that has reached this size is followed by a new one.
+  uint64_t segment_bytes = 64 << 20;
+  // Payloads appended and not yet answered; also the largest single payload.
+  uint64_t inflight_bytes_max = 64 << 20;
+  // kOs answers after write(): survives kill -9 but not a power cut.
+  enum class Durability { kFdatasync, kOs };
+  Durability durability = Durability::kFdatasync;
+  // How long a group waits for company. 0: the frames that come while one
+  // group is being synced are the next group.
+  absl::Duration group_delay = absl::ZeroDuration();
+};
+
+class FileLog final : public Log {
+ public:
+  // Creates `directory` (its parent exists) or opens it and cuts a torn tail.
+  // `files` outlives the log. kDataLoss for a damaged segment header or a
+  // missing segment, kFailedPrecondition for a format of another version,
+  // kUnavailable if the disk refuses. Damaged frames are Replay's to report.
+  static absl::StatusOr<std::unique_ptr<FileLog>> Open(
+      const std::string& directory, const FileLogOptions& options,
+      FileLayer& files);
+
+  // Writes, syncs and answers what is queued.
+  ~FileLog() override;
+
+  // Besides what Log says: kOutOfRange if `payload` is larger than
+  // inflight_bytes_max, which repeating cannot help.
+  absl::StatusOr<LogPosition> Append(std::string_view payload,
+                                     Done done) override;
+  absl::Status Replay(
+      LogPosition from,
+      absl::FunctionRef<absl::Status(LogPosition, std::string_view payload)>
+          visit) override;
+  absl::Status Trim(LogPosition position) override;
+  LogPosition next() const override;
+  uint64_t bytes_on_disk() const override;
+
+ private:
+  struct Pending {
+    LogPosition position;
+    std::string payload;
+    Done done;
+  };
+  // A segment on disk. Frames of [header.first_position, end_position) lie in
+  // [kSegmentHeaderBytes, end_bytes); what is above is void.
+  struct Segment {
+    SegmentHeader header;
+    uint64_t end_bytes = 0;
+    LogPosition end_position = 0;
+    // Bytes that an older record vouches for: damage below is corruption.
+    uint64_t vouched_bytes = 0;
+  };
+
+  FileLog(std::string directory, const FileLogOptions& options,
+          FileLayer& files);
+
+  absl::Status Recover();
+  absl::StatusOr<std::vector<Segment>> ReadHeaders();
+  absl::Status ReadEndRecord();
+  absl::Status CutTornTail(Segment& last);
+  absl::Status CheckChain(const std::vector<Segment>& segments) const;
+
+  void Run(std::stop_token stop);
+  absl::Status WriteGroup(const std::vector<Pending>& group);
+  absl::Status StartSegment(LogPosition first);
+  void LeaveSegment();
+  absl::Status WriteEndRecord();
+  absl::Status RollIfFull();
+  std::string PathOf(uint64_t generation) const;
+
+  const std::string directory_;
+  const FileLogOptions options_;
+  FileLayer& files_;
+
+  // Of the log's thread alone, once Open is over.
+  std::unique_ptr<File> file_;      // being written; null: start a new one
+  std::unique_ptr<File> end_file_;  // holds the end record
+  uint64_t file_bytes_ = 0;         // where the next frame goes
+  bool unrecorded_tail_ = false;    // void frames may lie above the end
+  std::string buffer_;              // a group as bytes
+
+  mutable Mutex mutex_;  // never held across file calls or callbacks
+  CondVar wake_;
+  bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  std::deque<Pending> queue_ ABSL_GUARDED_BY(mutex_);
+  uint64_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t inflight_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+  LogPosition next_ ABSL_GUARDED_BY(mutex_) = 1;
+  std::deque<Segment> segments_ ABSL_GUARDED_BY(mutex_);  // oldest first
+
+  Mutex trim_mutex_;  // one Trim at a time; held across file calls
+  std::jthread thread_;
+};
+
+}  // namespace vigie::store
