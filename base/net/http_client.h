@@ -17,9 +17,9 @@ namespace vigie::net {
 
 struct HttpRequest {
   std::string method = "GET";
-  std::string url;
-  std::vector<std::pair<std::string, std::string>> headers;
-  std::string body;
+  std::string url = {};
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string body = {};
   absl::Duration timeout = absl::Seconds(10);
   int64_t response_bytes_max = 64 << 20;  // after decompression
   bool accept_gzip = true;
