@@ -32,7 +32,7 @@ namespace vigie::store {
 struct FileLogOptions {
   // A segment that has reached this size is followed by a new one.
   uint64_t segment_bytes = 64 << 20;
-  // Payloads appended and not yet answered; also the largest single payload.
+  // Frames appended and not yet answered; also the largest single frame.
   uint64_t inflight_bytes_max = 64 << 20;
   // kOs answers after write(): survives kill -9 but not a power cut.
   enum class Durability { kFdatasync, kOs };
@@ -55,7 +55,7 @@ class FileLog final : public Log {
   // Writes, syncs and answers what is queued.
   ~FileLog() override;
 
-  // Besides what Log says: kOutOfRange if `payload` is larger than
+  // Besides what Log says: kOutOfRange if `payload` alone is over
   // inflight_bytes_max, which repeating cannot help.
   absl::StatusOr<LogPosition> Append(std::string_view payload,
                                      Done done) override;
@@ -73,31 +73,37 @@ class FileLog final : public Log {
     std::string payload;
     Done done;
   };
-  // A segment on disk. Frames of [header.first_position, end_position) lie in
-  // [kSegmentHeaderBytes, end_bytes); what is above is void.
+  // A segment on disk. Its frames lie in [kSegmentHeaderBytes, end_bytes) and
+  // at positions below end_position; what is above is void.
   struct Segment {
     SegmentHeader header;
     uint64_t end_bytes = 0;
     LogPosition end_position = 0;
-    // Bytes that an older record vouches for: damage below is corruption.
-    uint64_t vouched_bytes = 0;
   };
 
   FileLog(std::string directory, const FileLogOptions& options,
           FileLayer& files);
 
   absl::Status Recover();
+  absl::StatusOr<EndRecord> ReadEndRecord();
   absl::StatusOr<std::vector<Segment>> ReadHeaders();
-  absl::Status ReadEndRecord();
-  absl::Status CutTornTail(Segment& last);
-  absl::Status CheckChain(const std::vector<Segment>& segments) const;
+  absl::Status SettleEnds(const EndRecord& end, std::vector<Segment>* segments);
+  absl::Status ReplaySegment(
+      const Segment& segment, LogPosition from,
+      absl::FunctionRef<absl::Status(LogPosition, std::string_view payload)>
+          visit);
 
-  void Run(std::stop_token stop);
+  void Run();
+  bool TakeGroup(std::vector<Pending>* group);
   absl::Status WriteGroup(const std::vector<Pending>& group);
+  absl::Status Refuse(const absl::Status& cause);
   absl::Status StartSegment(LogPosition first);
+  absl::StatusOr<std::unique_ptr<File>> CreateWhole(const std::string& path,
+                                                    std::string_view bytes);
+  void AbandonSegment();
   void LeaveSegment();
-  absl::Status WriteEndRecord();
-  absl::Status RollIfFull();
+  absl::Status RecordEnd();
+  absl::Status WriteEndRecord(const EndRecord& record);
   std::string PathOf(uint64_t generation) const;
 
   const std::string directory_;
@@ -106,14 +112,19 @@ class FileLog final : public Log {
 
   // Of the log's thread alone, once Open is over.
   std::unique_ptr<File> file_;      // being written; null: start a new one
+  SegmentHeader header_;            // of file_
+  uint64_t file_bytes_ = 0;         // where file_'s next frame goes
   std::unique_ptr<File> end_file_;  // holds the end record
-  uint64_t file_bytes_ = 0;         // where the next frame goes
-  bool unrecorded_tail_ = false;    // void frames may lie above the end
-  std::string buffer_;              // a group as bytes
+  // The end of a segment that was left, until a newer header vouches for it.
+  std::optional<EndRecord> unrecorded_;
+  bool failing_ = false;   // the last group was refused
+  bool recording_ = true;  // the last end record was written
+  std::string buffer_;     // a group as bytes
 
   mutable Mutex mutex_;  // never held across file calls or callbacks
   CondVar wake_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
+  bool appended_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<Pending> queue_ ABSL_GUARDED_BY(mutex_);
   uint64_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t inflight_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -1,0 +1,516 @@
+#include "store/file_log.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <filesystem>
+#include <random>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+
+namespace vigie::store {
+namespace {
+
+constexpr std::string_view kSegmentSuffix = ".log";
+constexpr std::string_view kNewSuffix = ".new";
+constexpr std::string_view kEndName = "end";
+// One write and sync. Larger groups would only make the first frame wait.
+constexpr uint64_t kGroupBytesMax = 8 << 20;
+// A group of this size no longer waits for company: syncing it costs more
+// than a sync as such.
+constexpr uint64_t kGroupBytesFull = 256 << 10;
+constexpr size_t kBufferBytesKept = 1 << 20;
+
+std::optional<uint64_t> GenerationOf(std::string_view name) {
+  if (!name.ends_with(kSegmentSuffix)) return std::nullopt;
+  name.remove_suffix(kSegmentSuffix.size());
+  uint64_t generation = 0;
+  const auto [end, error] =
+      std::from_chars(name.data(), name.data() + name.size(), generation);
+  if (error != std::errc() || end != name.data() + name.size()) {
+    return std::nullopt;
+  }
+  return generation;
+}
+
+uint64_t NewSalt() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+uint64_t BytesOf(std::string_view payload) {
+  return kFrameHeaderBytes + payload.size();
+}
+
+absl::Status VisitNone(LogPosition, std::string_view) {
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+FileLog::FileLog(std::string directory, const FileLogOptions& options,
+                 FileLayer& files)
+    : directory_(std::move(directory)), options_(options), files_(files) {}
+
+absl::StatusOr<std::unique_ptr<FileLog>> FileLog::Open(
+    const std::string& directory, const FileLogOptions& options,
+    FileLayer& files) {
+  std::unique_ptr<FileLog> log(new FileLog(directory, options, files));
+  VIGIE_RETURN_IF_ERROR(log->Recover());
+  log->thread_ = std::jthread([raw = log.get()] { raw->Run(); });
+  return log;
+}
+
+FileLog::~FileLog() {
+  if (!thread_.joinable()) return;  // Open failed
+  {
+    MutexLock lock(mutex_);
+    closing_ = true;
+  }
+  wake_.NotifyAll();
+  thread_.join();
+}
+
+std::string FileLog::PathOf(uint64_t generation) const {
+  return fmt::format("{}/{:020}{}", directory_, generation, kSegmentSuffix);
+}
+
+// --- recovery: on the opening thread, before the log's own starts ---
+
+absl::Status FileLog::Recover() {
+  VIGIE_RETURN_IF_ERROR(files_.CreateDirectory(directory_));
+  const auto parent = std::filesystem::path(directory_).parent_path();
+  VIGIE_RETURN_IF_ERROR(
+      files_.SyncDirectory(parent.empty() ? "." : parent.string()));
+  VIGIE_ASSIGN_OR_RETURN(const EndRecord end, ReadEndRecord());
+  VIGIE_ASSIGN_OR_RETURN(std::vector<Segment> segments, ReadHeaders());
+  // The names that were read are what the end record may forget about.
+  VIGIE_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+  VIGIE_RETURN_IF_ERROR(SettleEnds(end, &segments));
+
+  EndRecord settled = {.next_position = end.next_position};
+  if (!segments.empty()) {
+    const Segment& last = segments.back();
+    settled.generation = last.header.generation;
+    settled.end_bytes = last.end_bytes;
+    settled.next_position = std::max(settled.next_position, last.end_position);
+  }
+  // Also makes the file that a full disk will be in need of.
+  if (end_file_ == nullptr || settled.generation != end.generation) {
+    const absl::Status status = WriteEndRecord(settled);
+    if (!status.ok()) spdlog::warn("{}", MessageOf(status));
+  }
+  MutexLock lock(mutex_);
+  next_ = settled.next_position;
+  segments_.assign(segments.begin(), segments.end());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<EndRecord> FileLog::ReadEndRecord() {
+  const std::string path = fmt::format("{}/{}", directory_, kEndName);
+  auto file = files_.Open(path);
+  if (absl::IsNotFound(file.status())) return EndRecord();
+  if (!file.ok()) return file.status();
+  VIGIE_ASSIGN_OR_RETURN(const std::string bytes,
+                         (*file)->ReadAt(0, kEndRecordBytes));
+  auto record = DecodeEndRecord(bytes);
+  if (absl::IsFailedPrecondition(record.status())) {
+    return Prefixed(path, record.status());
+  }
+  end_file_ = *std::move(file);
+  if (!record.ok()) {
+    // Torn while it was overwritten, before anyone relied on it.
+    spdlog::warn("{}: {}; going by the frames alone", path,
+                 MessageOf(record.status()));
+    return EndRecord();
+  }
+  return record;
+}
+
+absl::StatusOr<std::vector<FileLog::Segment>> FileLog::ReadHeaders() {
+  VIGIE_ASSIGN_OR_RETURN(const std::vector<std::string> names,
+                         files_.List(directory_));
+  std::vector<Segment> segments;
+  for (const std::string& name : names) {
+    const std::string path = fmt::format("{}/{}", directory_, name);
+    if (name.ends_with(kNewSuffix)) {
+      // Never got its name, so it never held a frame.
+      VIGIE_RETURN_IF_ERROR(files_.Remove(path));
+      continue;
+    }
+    const auto generation = GenerationOf(name);
+    if (!generation) continue;
+    VIGIE_ASSIGN_OR_RETURN(const auto file, files_.Open(path));
+    VIGIE_ASSIGN_OR_RETURN(const std::string bytes,
+                           file->ReadAt(0, kSegmentHeaderBytes));
+    auto header = DecodeSegmentHeader(bytes);
+    if (!header.ok()) return Prefixed(path, header.status());
+    if (header->generation != *generation) {
+      return absl::DataLossError(fmt::format(
+          "{}: holds generation {}: renamed?", path, header->generation));
+    }
+    segments.push_back({.header = *header});
+  }
+  std::sort(segments.begin(), segments.end(), [](const auto& a, const auto& b) {
+    return a.header.generation < b.header.generation;
+  });
+  return segments;
+}
+
+absl::Status FileLog::SettleEnds(const EndRecord& end,
+                                 std::vector<Segment>* segments) {
+  // Each header vouches for the segment before it ...
+  for (size_t i = 0; i + 1 < segments->size(); ++i) {
+    const SegmentHeader& next = (*segments)[i + 1].header;
+    if (next.previous_generation != (*segments)[i].header.generation) {
+      return absl::DataLossError(fmt::format(
+          "{}: missing; it ends at position {}",
+          PathOf(next.previous_generation), next.previous_end_position));
+    }
+    (*segments)[i].end_bytes = next.previous_end_bytes;
+    (*segments)[i].end_position = next.previous_end_position;
+  }
+  if (segments->empty()) return absl::OkStatus();
+
+  // ... and for the last one there is the end record, or what it says itself.
+  Segment& last = segments->back();
+  const std::string path = PathOf(last.header.generation);
+  VIGIE_ASSIGN_OR_RETURN(const auto file, files_.Open(path));
+  VIGIE_ASSIGN_OR_RETURN(const uint64_t size, file->Size());
+  VIGIE_ASSIGN_OR_RETURN(const std::string bytes, file->ReadAt(0, size));
+  const bool recorded = end.generation == last.header.generation;
+  VIGIE_ASSIGN_OR_RETURN(
+      const SegmentScan scan,
+      ScanSegment(last.header, bytes, recorded ? end.end_bytes : 0, VisitNone));
+  if (scan.damage) {
+    // Replay reports it. What follows must not take positions for new ones.
+    last.end_bytes = recorded ? end.end_bytes : scan.last_end_bytes;
+    last.end_position =
+        recorded ? std::max(scan.last_end_position, end.next_position)
+                 : scan.last_end_position;
+    return absl::OkStatus();
+  }
+  last.end_bytes = scan.end_bytes;
+  last.end_position = scan.end_position;
+  if (recorded) return absl::OkStatus();
+  if (scan.end_bytes < size) {
+    spdlog::info("{}: cutting a torn tail, bytes {}-{}", path, scan.end_bytes,
+                 size);
+    VIGIE_RETURN_IF_ERROR(file->Truncate(scan.end_bytes));
+  }
+  // A frame that was written but not synced is about to become visible.
+  return file->Sync();
+}
+
+absl::Status FileLog::Replay(
+    LogPosition from,
+    absl::FunctionRef<absl::Status(LogPosition, std::string_view payload)>
+        visit) {
+  std::vector<Segment> segments;
+  {
+    MutexLock lock(mutex_);
+    if (appended_) {
+      return absl::FailedPreconditionError(
+          "the log is replayed before the first append only");
+    }
+    segments.assign(segments_.begin(), segments_.end());
+    // Others hold more than this log does, as after a power cut under `os`:
+    // their positions are taken.
+    next_ = std::max(next_, from);
+  }
+  from = std::max<LogPosition>(from, 1);
+  if (!segments.empty() &&
+      segments.front().header.previous_end_position > from) {
+    return absl::DataLossError(
+        fmt::format("{}: the segments before it are missing: positions {}-{}",
+                    PathOf(segments.front().header.generation), from,
+                    segments.front().header.previous_end_position - 1));
+  }
+  for (const Segment& segment : segments) {
+    if (segment.end_position <= from) continue;
+    VIGIE_RETURN_IF_ERROR(ReplaySegment(segment, from, visit));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status FileLog::ReplaySegment(
+    const Segment& segment, LogPosition from,
+    absl::FunctionRef<absl::Status(LogPosition, std::string_view payload)>
+        visit) {
+  const std::string path = PathOf(segment.header.generation);
+  VIGIE_ASSIGN_OR_RETURN(const auto file, files_.Open(path));
+  VIGIE_ASSIGN_OR_RETURN(const std::string bytes,
+                         file->ReadAt(0, segment.end_bytes));
+  VIGIE_ASSIGN_OR_RETURN(
+      const SegmentScan scan,
+      ScanSegment(segment.header, bytes, segment.end_bytes,
+                  [&](LogPosition position, std::string_view payload) {
+                    return position < from ? absl::OkStatus()
+                                           : visit(position, payload);
+                  }));
+  if (!scan.damage) return absl::OkStatus();
+  return absl::DataLossError(fmt::format(
+      "{}: bytes {}-{} are damaged; they were synced, and hold frames from "
+      "position {} on",
+      path, scan.damage->begin, scan.damage->end, scan.end_position));
+}
+
+// --- from any thread ---
+
+absl::StatusOr<LogPosition> FileLog::Append(std::string_view payload,
+                                            Done done) {
+  const uint64_t bytes_max =
+      std::min<uint64_t>(options_.inflight_bytes_max, UINT32_MAX);
+  const uint64_t bytes = BytesOf(payload);
+  if (bytes > bytes_max) {
+    return absl::OutOfRangeError(fmt::format(
+        "a log frame of {} bytes is over the limit of {}", bytes, bytes_max));
+  }
+  LogPosition position;
+  {
+    MutexLock lock(mutex_);
+    if (inflight_bytes_ + bytes > options_.inflight_bytes_max) {
+      return absl::ResourceExhaustedError(
+          fmt::format("the log has {} bytes in flight; its limit is {}",
+                      inflight_bytes_, options_.inflight_bytes_max));
+    }
+    appended_ = true;
+    position = next_++;
+    inflight_bytes_ += bytes;
+    queued_bytes_ += bytes;
+    queue_.push_back({position, std::string(payload), std::move(done)});
+  }
+  wake_.NotifyOne();
+  return position;
+}
+
+absl::Status FileLog::Trim(LogPosition position) {
+  MutexLock trim_lock(trim_mutex_);
+  for (;;) {
+    uint64_t generation;
+    {
+      MutexLock lock(mutex_);
+      // The newest stays: it knows the positions.
+      if (segments_.size() < 2 || segments_.front().end_position > position) {
+        return absl::OkStatus();
+      }
+      generation = segments_.front().header.generation;
+    }
+    VIGIE_RETURN_IF_ERROR(files_.Remove(PathOf(generation)));
+    // One by one, so that no power cut leaves a hole.
+    VIGIE_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+    MutexLock lock(mutex_);
+    segments_.pop_front();
+  }
+}
+
+LogPosition FileLog::next() const {
+  MutexLock lock(mutex_);
+  return next_;
+}
+
+uint64_t FileLog::bytes_on_disk() const {
+  MutexLock lock(mutex_);
+  uint64_t bytes = 0;
+  for (const Segment& segment : segments_) bytes += segment.end_bytes;
+  return bytes;
+}
+
+// --- the log's thread ---
+
+void FileLog::Run() {
+  std::vector<Pending> group;
+  while (TakeGroup(&group)) {
+    absl::Status status = WriteGroup(group);
+    if (!status.ok()) {
+      // Told once: requests that fail may come by the thousand.
+      if (!failing_) {
+        spdlog::warn("{}; moving {} frames to a new segment", MessageOf(status),
+                     group.size());
+      }
+      status = WriteGroup(group);
+    }
+    if (status.ok() && failing_) {
+      spdlog::info("{}: can be written again", directory_);
+    }
+    failing_ = !status.ok();
+    if (!status.ok()) status = Refuse(status);
+    uint64_t bytes = 0;
+    for (Pending& frame : group) {
+      bytes += BytesOf(frame.payload);
+      std::move(frame.done)(status);
+    }
+    group.clear();
+    {
+      MutexLock lock(mutex_);
+      inflight_bytes_ -= bytes;
+    }
+    if (file_ != nullptr && file_bytes_ >= options_.segment_bytes) {
+      LeaveSegment();
+    }
+  }
+  if (file_ == nullptr) return;
+  LeaveSegment();
+  const absl::Status status = RecordEnd();
+  if (!status.ok()) spdlog::warn("{}", MessageOf(status));
+}
+
+absl::Status FileLog::Refuse(const absl::Status& cause) {
+  const absl::Status status = RecordEnd();
+  if (!status.ok() && std::exchange(recording_, false)) {
+    spdlog::error(
+        "{}; until the log can be written again, a power cut may bring back "
+        "frames that were refused",
+        MessageOf(status));
+  }
+  return absl::UnavailableError(
+      fmt::format("the log cannot be written: {}", MessageOf(cause)));
+}
+
+bool FileLog::TakeGroup(std::vector<Pending>* group) {
+  MutexLock lock(mutex_);
+  while (queue_.empty() && !closing_) wake_.Wait(mutex_);
+  const auto until = std::chrono::steady_clock::now() +
+                     absl::ToChronoNanoseconds(options_.group_delay);
+  while (!closing_ && queued_bytes_ < kGroupBytesFull) {
+    const auto left = until - std::chrono::steady_clock::now();
+    if (left <= left.zero() || !wake_.WaitFor(mutex_, left)) break;
+  }
+  uint64_t bytes = 0;
+  while (!queue_.empty() && bytes < kGroupBytesMax) {
+    bytes += BytesOf(queue_.front().payload);
+    group->push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  queued_bytes_ -= bytes;
+  return !group->empty();
+}
+
+absl::Status FileLog::WriteGroup(const std::vector<Pending>& group) {
+  if (file_ == nullptr) {
+    VIGIE_RETURN_IF_ERROR(StartSegment(group.front().position));
+  }
+  const bool sync =
+      options_.durability == FileLogOptions::Durability::kFdatasync;
+  buffer_.clear();
+  for (const Pending& frame : group) {
+    AppendFrame(header_, frame.position, sync ? file_bytes_ : 0, frame.payload,
+                &buffer_);
+  }
+  absl::Status status = file_->WriteAt(file_bytes_, buffer_);
+  if (status.ok() && sync) status = file_->Sync();
+  if (!status.ok()) {
+    AbandonSegment();
+    return status;
+  }
+  file_bytes_ += buffer_.size();
+  if (buffer_.capacity() > kBufferBytesKept) {
+    buffer_.clear();
+    buffer_.shrink_to_fit();
+  }
+  MutexLock lock(mutex_);
+  segments_.back().end_bytes = file_bytes_;
+  segments_.back().end_position = group.back().position + 1;
+  return absl::OkStatus();
+}
+
+absl::Status FileLog::StartSegment(LogPosition first) {
+  SegmentHeader header{.generation = 1, .salt = NewSalt()};
+  header.first_position = first;
+  header.previous_end_position = 1;
+  {
+    MutexLock lock(mutex_);
+    if (!segments_.empty()) {
+      const Segment& last = segments_.back();
+      header.generation = last.header.generation + 1;
+      header.previous_generation = last.header.generation;
+      header.previous_end_bytes = last.end_bytes;
+      header.previous_end_position = last.end_position;
+    }
+  }
+  const std::string path = PathOf(header.generation);
+  VIGIE_ASSIGN_OR_RETURN(auto file,
+                         CreateWhole(path, EncodeSegmentHeader(header)));
+  {
+    // In the chain from here on, even if the directory is not synced: whether
+    // a power cut takes the name away or not, it holds no frame.
+    MutexLock lock(mutex_);
+    segments_.push_back({.header = header,
+                         .end_bytes = kSegmentHeaderBytes,
+                         .end_position = first});
+  }
+  VIGIE_RETURN_IF_ERROR(files_.SyncDirectory(directory_));
+  unrecorded_.reset();
+  header_ = header;
+  file_ = std::move(file);
+  file_bytes_ = kSegmentHeaderBytes;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<File>> FileLog::CreateWhole(
+    const std::string& path, std::string_view bytes) {
+  const std::string path_new = fmt::format("{}{}", path, kNewSuffix);
+  auto file = files_.Create(path_new);
+  if (absl::IsAlreadyExists(file.status())) {
+    // Left by an attempt that could not even remove it.
+    VIGIE_RETURN_IF_ERROR(files_.Remove(path_new));
+    file = files_.Create(path_new);
+  }
+  if (!file.ok()) return file.status();
+  absl::Status status = (*file)->WriteAt(0, bytes);
+  if (status.ok()) status = (*file)->Sync();
+  if (status.ok()) status = files_.Rename(path_new, path);
+  if (status.ok()) return file;
+  files_.Remove(path_new).IgnoreError();
+  return status;
+}
+
+void FileLog::AbandonSegment() {
+  // Enough for kill -9; a power cut needs the next segment's header or the end
+  // record.
+  const absl::Status status = file_->Truncate(file_bytes_);
+  if (!status.ok()) spdlog::warn("{}", MessageOf(status));
+  LeaveSegment();
+}
+
+void FileLog::LeaveSegment() {
+  if (options_.durability == FileLogOptions::Durability::kOs) {
+    // What comes next vouches for this segment, so it has to be there.
+    const absl::Status status = file_->Sync();
+    if (!status.ok()) spdlog::warn("{}", MessageOf(status));
+  }
+  unrecorded_ =
+      EndRecord{.generation = header_.generation, .end_bytes = file_bytes_};
+  file_.reset();
+}
+
+absl::Status FileLog::RecordEnd() {
+  if (!unrecorded_) return absl::OkStatus();
+  unrecorded_->next_position = next();
+  VIGIE_RETURN_IF_ERROR(WriteEndRecord(*unrecorded_));
+  unrecorded_.reset();
+  recording_ = true;
+  return absl::OkStatus();
+}
+
+absl::Status FileLog::WriteEndRecord(const EndRecord& record) {
+  const std::string bytes = EncodeEndRecord(record);
+  if (end_file_ != nullptr) {
+    absl::Status status = end_file_->WriteAt(0, bytes);
+    if (status.ok()) status = end_file_->Sync();
+    // Like any other file it is not synced again after an error.
+    if (!status.ok()) end_file_.reset();
+    return status;
+  }
+  VIGIE_ASSIGN_OR_RETURN(
+      end_file_,
+      CreateWhole(fmt::format("{}/{}", directory_, kEndName), bytes));
+  return files_.SyncDirectory(directory_);
+}
+
+}  // namespace vigie::store
