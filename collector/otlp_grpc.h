@@ -20,6 +20,11 @@ namespace vigie::collector {
 
 struct OtlpOptions {
   int64_t message_bytes_max = 64 << 20;  // after decompression
+  // What the series of one request may take once their names are written out:
+  // one long attribute is repeated in every bucket of a histogram.
+  int64_t batch_bytes_max = 256 << 20;
+  // Of all requests being decoded; beyond it they are told to come again.
+  int64_t inflight_bytes_max = 512 << 20;
 };
 
 // The section `otlp:` of vigie.yml; errors carry file:line:column.
@@ -38,7 +43,8 @@ class OtlpGrpcServer {
   // "host:port" with the real port.
   const std::string& address() const { return address_; }
 
-  // Refuses new calls and waits for those in flight, at most `timeout`.
+  // Refuses new calls and waits for those in flight, at most `timeout`; what
+  // is not done by then is answered UNAVAILABLE. A second call does nothing.
   void Shutdown(absl::Duration timeout);
 
  private:

@@ -35,11 +35,14 @@ struct DoorAnswer {
 
 struct RemoteWriteOptions {
   int64_t decompressed_bytes_max = 32 << 20;
+  // What the samples of one request may take in memory: an empty sample is two
+  // bytes on the wire and 32 here.
+  int64_t batch_bytes_max = 256 << 20;
 };
 
 class RemoteWriteDoor {
  public:
-  // All outlive the door.
+  // All outlive the door; the registry also the batches it has appended.
   RemoteWriteDoor(store::Appender& appender, const Clock& clock,
                   prometheus::Registry& registry,
                   const RemoteWriteOptions& options);
@@ -47,14 +50,16 @@ class RemoteWriteDoor {
 
   // Runs `done` once, from this call or from a thread of the store. 204 when
   // all is durable; 400 when some samples can never be taken (the rest is
-  // durable, the body says what and why); 415 for an unknown content type;
-  // 429 and 503 with Retry-After under pressure.
+  // durable, the body says what and why) or the body is malformed; 413 if it is
+  // too large; 415 for an unknown content type; 429 and 503 with Retry-After
+  // under pressure.
   using Done = absl::AnyInvocable<void(DoorAnswer) &&>;
   void Handle(RemoteWriteRequest request, Done done);
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  // Shared with the batches in flight, which may end after the door.
+  std::shared_ptr<Impl> impl_;
 };
 
 }  // namespace vigie::collector

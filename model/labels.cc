@@ -64,6 +64,20 @@ Labels::Labels(
   *this = builder.Build();
 }
 
+Labels Labels::FromSorted(const std::vector<LabelView>& labels) {
+  size_t size = 0;
+  for (const LabelView& label : labels) {
+    size += label.name.size() + label.value.size() + 4;
+  }
+  std::string out;
+  out.reserve(size);
+  for (const LabelView& label : labels) {
+    PutString(label.name, &out);
+    PutString(label.value, &out);
+  }
+  return Labels(std::move(out));
+}
+
 absl::StatusOr<Labels> Labels::FromBytes(std::string_view bytes) {
   const char* p = bytes.data();
   const char* end = p + bytes.size();

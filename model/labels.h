@@ -57,6 +57,9 @@ class Labels {
   Labels(std::initializer_list<std::pair<std::string_view, std::string_view>>
              labels);
 
+  // `labels` are sorted by name, names unique, names and values not empty.
+  static Labels FromSorted(const std::vector<LabelView>& labels);
+
   // Takes bytes() of an earlier set. kDataLoss if they are not canonical.
   static absl::StatusOr<Labels> FromBytes(std::string_view bytes);
 
