@@ -137,8 +137,16 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 printf 'install-packages.sh: installing %s\n' "${missing[*]}" >&2
-# bash runs a trap only after apt-get has ended, so the policy outlives it.
-trap remove_policy EXIT
+# However it ends. bash runs a trap only after apt-get has ended, so the policy
+# outlives the installation.
+leave_as_found() {
+  local name
+  for name in "${daemons[@]}"; do
+    case " ${missing[*]} " in *" $name "*) disable_at_boot "$name" ;; esac
+  done
+  remove_policy
+}
+trap leave_as_found EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 place_policy
@@ -150,11 +158,3 @@ apt() {
 apt update || die 'apt-get update failed, see above'
 apt install -y --no-install-recommends "${missing[@]}" ||
   die "apt-get could not install: ${missing[*]}; see above"
-
-for name in "${daemons[@]}"; do
-  for package in "${missing[@]}"; do
-    if [ "$package" = "$name" ]; then
-      disable_at_boot "$name"
-    fi
-  done
-done

@@ -296,6 +296,7 @@ human() {  # human FORMAT EXPR: the value, or "-" while there is none
   else
     awk -v v="$v" -v format="$1" 'BEGIN {
       if (format == "GiB") printf "%.1f GiB", v / 2 ^ 30
+      else if (format == "MiB") printf "%.0f MiB", v / 2 ^ 20
       else printf format, v }'
   fi
 }
@@ -312,7 +313,7 @@ this machine ($host)
 vigie itself
   HTTP requests     $(human '%.1f /s' "$ask_requests")
   samples taken in  $(human '%.0f /s' "$ask_samples")
-  resident memory   $(human GiB 'process_resident_memory_bytes{job="vigie"}')
+  resident memory   $(human MiB 'process_resident_memory_bytes{job="vigie"}')
 pushed through the CLI
   orders            $(human '%d' 'sum(shop_orders_total{job="shop"})')
 
@@ -330,6 +331,12 @@ Ctrl-C stops vigie and the node exporter; the data stays."
 
 push_metrics || die 'the push was not acknowledged, see above'
 
+say 'waiting for the first scrapes ...'
+# Rates need two scrapes and two rounds of vigie's own.
+for ask in "$ask_cpu" "$ask_requests" "$ask_samples" "$ask_disk_free"; do
+  wait_until 30 "$vigie_pid" has_value "$ask" || true
+done
+
 if [ "$once" = no ]; then
   trap 'say ""; say "stopping ..."; exit 0' INT
   while kill -0 "$vigie_pid" 2>/dev/null && kill -0 "$exporter_pid" 2>/dev/null; do
@@ -340,10 +347,6 @@ if [ "$once" = no ]; then
   die 'vigie or the node exporter ended on its own, see above'
 fi
 
-# Rates need two scrapes and two rounds of vigie's own.
-for ask in "$ask_cpu" "$ask_requests" "$ask_samples" "$ask_disk_free"; do
-  wait_until 30 "$vigie_pid" has_value "$ask" || true
-done
 check_facts
 
 if stop "$vigie_pid"; then status=0; else status=$?; fi
