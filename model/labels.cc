@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/strings.h"
 
 namespace vigie {
 namespace {
@@ -215,30 +216,30 @@ bool IsLegacyLabelName(std::string_view name) {
 }
 
 std::string Quoted(std::string_view text) {
+  constexpr std::string_view kEscaped = "\a\b\f\n\r\t\v\"\\";
+  constexpr std::string_view kLetters = "abfnrtv\"\\";
   std::string out = "\"";
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-          out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-        } else {
-          out += c;
-        }
+  for (size_t i = 0; i < text.size();) {
+    const char c = text[i];
+    const auto byte = static_cast<unsigned char>(c);
+    if (const size_t at = kEscaped.find(c); at != std::string_view::npos) {
+      out += {'\\', kLetters[at]};
+      ++i;
+      continue;
+    }
+    const size_t width = byte < 0x80   ? 1
+                         : byte < 0xE0 ? 2
+                         : byte < 0xF0 ? 3
+                                       : 4;
+    const std::string_view rune = text.substr(i, width);
+    const bool fine = byte < 0x80 ? byte >= 0x20 && byte != 0x7F
+                                  : rune.size() == width && IsValidUtf8(rune);
+    if (fine) {
+      out += rune;
+      i += width;
+    } else {
+      out += fmt::format("\\x{:02x}", byte);
+      ++i;
     }
   }
   out += '"';
