@@ -1,0 +1,38 @@
+// Regex: an RE2 expression anchored at both ends, dot matching newline, whose
+// groups can be put into a template: label_replace and relabelling.
+// Immutable after Create; thread-safe.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/status/statusor.h"
+
+namespace re2 {
+class RE2;
+}
+
+namespace vigie {
+
+class Regex {
+ public:
+  // kInvalidArgument, naming the pattern, if it does not compile or is longer
+  // than kRegexBytesMax (matcher.h).
+  static absl::StatusOr<Regex> Create(std::string_view pattern);
+
+  bool Matches(std::string_view text) const;
+
+  // If `text` matches, `*out` becomes `replacement` with $1, ${1}, $name,
+  // ${name} and $$ filled in as Go does: an unknown group is empty, and a name
+  // is as long as it can be.
+  bool Expand(std::string_view text, std::string_view replacement,
+              std::string* out) const;
+
+ private:
+  explicit Regex(std::shared_ptr<const re2::RE2> regex)
+      : regex_(std::move(regex)) {}
+  std::shared_ptr<const re2::RE2> regex_;
+};
+
+}  // namespace vigie

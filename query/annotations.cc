@@ -1,0 +1,123 @@
+#include "query/annotations.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "absl/time/time.h"
+#include "model/labels.h"
+#include "query/number_text.h"
+#include "query/parser/parser.h"
+
+namespace vigie::query {
+namespace {
+
+// Bounds what is remembered: more are only counted as "more", which is enough
+// to say that there were more.
+constexpr size_t kRememberedMax = 1'000;
+
+std::string Rfc3339(int64_t time_ms) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ",
+                          absl::FromUnixSeconds(time_ms / 1'000),
+                          absl::UTCTimeZone());
+}
+
+}  // namespace
+
+std::string ForMetricName(std::string_view name) {
+  if (name.empty()) return "";
+  return fmt::format(" for metric name {}", Quoted(name));
+}
+
+Annotations::Entry* Annotations::Add(std::vector<Entry>* entries,
+                                     std::string text, PositionRange position) {
+  // As in Prometheus the text alone tells annotations apart, not the place.
+  for (Entry& entry : *entries) {
+    if (entry.text == text) return &entry;
+  }
+  if (entries->size() >= kRememberedMax) return nullptr;
+  Entry& entry = entries->emplace_back();
+  entry.text = std::move(text);
+  entry.position = position;
+  return &entry;
+}
+
+void Annotations::Warn(std::string_view text, PositionRange position) {
+  Add(&warnings_, fmt::format("PromQL warning: {}", text), position);
+}
+
+void Annotations::Inform(std::string_view text, PositionRange position) {
+  Add(&infos_, fmt::format("PromQL info: {}", text), position);
+}
+
+void Annotations::WarnOfStore(std::string_view text) {
+  if (Entry* entry = Add(&warnings_, std::string(text), {})) {
+    entry->placed = false;
+  }
+}
+
+void Annotations::Monotonicity(std::string_view metric_name,
+                               PositionRange position,
+                               const MonotonicityRepair& repair) {
+  Entry* entry =
+      Add(&infos_,
+          fmt::format(
+              "PromQL info: input to histogram_quantile needed to be fixed for "
+              "monotonicity (see https://prometheus.io/docs/prometheus/latest/"
+              "querying/functions/#histogram_quantile){}",
+              ForMetricName(metric_name)),
+          position);
+  if (entry == nullptr) return;
+  if (!entry->repair) {
+    entry->repair = true;
+    entry->repaired = repair;
+    entry->time_max_ms = repair.time_ms;
+  }
+  MonotonicityRepair& all = entry->repaired;
+  ++entry->repairs;
+  all.time_ms = std::min(all.time_ms, repair.time_ms);
+  entry->time_max_ms = std::max(entry->time_max_ms, repair.time_ms);
+  all.bucket_min = std::min(all.bucket_min, repair.bucket_min);
+  all.bucket_max = std::max(all.bucket_max, repair.bucket_max);
+  all.difference_max = std::max(all.difference_max, repair.difference_max);
+}
+
+std::vector<std::string> Annotations::Texts(const std::vector<Entry>& entries,
+                                            std::string_view kind,
+                                            std::string_view query) {
+  std::vector<std::string> texts;
+  for (const Entry& entry : entries) {
+    if (texts.size() == kAnnotationsMax) {
+      texts.push_back(fmt::format("{} more {} annotations omitted",
+                                  entries.size() - kAnnotationsMax, kind));
+      break;
+    }
+    if (!entry.placed) {
+      texts.push_back(entry.text);
+      continue;
+    }
+    const std::string place = LineColumn(query, entry.position.begin);
+    if (entry.repair) {
+      texts.push_back(fmt::format(
+          "{}, from buckets {} to {}, with a max diff of {:.2g}, over {} "
+          "samples from {} to {} ({})",
+          entry.text, GeneralText(entry.repaired.bucket_min),
+          GeneralText(entry.repaired.bucket_max), entry.repaired.difference_max,
+          entry.repairs, Rfc3339(entry.repaired.time_ms),
+          Rfc3339(entry.time_max_ms), place));
+    } else {
+      texts.push_back(fmt::format("{} ({})", entry.text, place));
+    }
+  }
+  return texts;
+}
+
+std::vector<std::string> Annotations::Warnings(std::string_view query) const {
+  return Texts(warnings_, "warning", query);
+}
+
+std::vector<std::string> Annotations::Infos(std::string_view query) const {
+  return Texts(infos_, "info", query);
+}
+
+}  // namespace vigie::query

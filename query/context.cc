@@ -1,0 +1,16 @@
+#include "query/context.h"
+
+namespace vigie::query {
+
+absl::Status QueryContext::Check() const {
+  if (stop.stop_requested()) {
+    return absl::CancelledError("query was canceled in expression evaluation");
+  }
+  if (clock.MonotonicNs() > deadline_ns) {
+    return absl::DeadlineExceededError(
+        "query timed out in expression evaluation");
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace vigie::query

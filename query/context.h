@@ -1,0 +1,59 @@
+// QueryContext: what all nodes of one running query share: who asks, how much
+// it may hold, when it must stop, and what it has to say.
+// Belongs to the one thread that runs the query.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "base/byte_account.h"
+#include "base/clock.h"
+#include "model/tenant.h"
+#include "query/annotations.h"
+#include "query/engine.h"
+#include "query/steps.h"
+#include "query/value.h"
+#include "store/queryable.h"
+
+namespace vigie::query {
+
+struct QueryContext {
+  QueryContext(const store::Queryable& queryable, const Clock& clock,
+               const EngineOptions& options, ByteAccount* process_account)
+      : queryable(queryable),
+        clock(clock),
+        options(options),
+        account("query", options.query_bytes_max, process_account) {}
+
+  // kCancelled once the caller has gone, kDeadlineExceeded once the time is
+  // up. Reads the clock: call it once a series or a thousand steps.
+  absl::Status Check() const;
+  // For inner loops: checks on every 1024th call.
+  absl::Status CheckNowAndThen() {
+    if ((++ticks_ & 1023) != 0) return absl::OkStatus();
+    return Check();
+  }
+
+  const store::Queryable& queryable;
+  const Clock& clock;
+  const EngineOptions& options;
+  ByteAccount account;
+  Tenant tenant;
+  std::string_view query;  // its text, for places
+  int64_t lookback_ms = 0;
+  int64_t deadline_ns = 0;  // of the monotonic clock
+  std::stop_token stop;
+  Steps top;  // of the whole query, for start(), end(), step()
+  int64_t top_end_ms = 0;
+  int64_t top_step_ms = 0;  // 0 for an instant query
+  Annotations annotations;
+  QueryStats stats;
+
+ private:
+  uint32_t ticks_ = 0;
+};
+
+}  // namespace vigie::query

@@ -1,0 +1,322 @@
+#include "query/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/strings.h"
+#include "query/context.h"
+#include "query/evaluator.h"
+#include "query/parser/parser.h"
+#include "query/plan.h"
+
+namespace vigie::query {
+namespace {
+
+absl::Status CheckTime(std::string_view what, int64_t time_ms) {
+  if (time_ms >= -kTimeMaxMs && time_ms <= kTimeMaxMs) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("{} is out of range: {} ms", what, time_ms));
+}
+
+// 11000 is "11,000".
+std::string WithThousands(int64_t number) {
+  if (number < 1'000) return fmt::format("{}", number);
+  return fmt::format("{},{:03}", WithThousands(number / 1'000), number % 1'000);
+}
+
+// Names marked for removal go; what is left must be told apart.
+absl::StatusOr<std::vector<StepSeries>> DropMarkedNames(
+    QueryContext* context, std::vector<StepSeries> series) {
+  for (StepSeries& one : series) {
+    if (!one.drop_name) continue;
+    one.labels = WithoutMetadata(one.labels);
+    one.drop_name = false;
+  }
+  return MergeEqualLabels(context, std::move(series));
+}
+
+// What the answer itself costs, beside the steps it is made of.
+absl::Status ChargeResult(Charge* charge, const Labels& labels,
+                          int64_t samples) {
+  return charge->Add(
+      samples * static_cast<int64_t>(sizeof(Sample)) +
+      static_cast<int64_t>(labels.bytes().size() + sizeof(MatrixSeries)));
+}
+
+absl::StatusOr<Vector> VectorOf(QueryContext* context,
+                                std::vector<StepSeries> series, int64_t time_ms,
+                                Charge* charge) {
+  VIGIE_ASSIGN_OR_RETURN(series, DropMarkedNames(context, std::move(series)));
+  Vector vector;
+  for (StepSeries& one : series) {
+    if (!one.present(0)) continue;
+    VIGIE_RETURN_IF_ERROR(ChargeResult(charge, one.labels, 1));
+    VectorElement& element = vector.emplace_back();
+    element.labels = std::move(one.labels);
+    element.sample.time_ms = time_ms;
+    if (one.cell(0) == Cell::kHistogram) {
+      element.histogram.push_back(*one.histogram(0));
+    } else {
+      element.sample.value = one.value(0);
+    }
+  }
+  return vector;
+}
+
+void SortByLabels(Matrix* matrix) {
+  std::sort(matrix->begin(), matrix->end(),
+            [](const MatrixSeries& a, const MatrixSeries& b) {
+              return a.labels < b.labels;
+            });
+}
+
+absl::StatusOr<Matrix> MatrixOf(QueryContext* context,
+                                std::vector<StepSeries> series,
+                                const Steps& steps, Charge* charge) {
+  VIGIE_ASSIGN_OR_RETURN(series, DropMarkedNames(context, std::move(series)));
+  Matrix matrix;
+  for (StepSeries& one : series) {
+    int64_t samples = 0;
+    for (int64_t step = 0; step < one.steps(); ++step) {
+      VIGIE_RETURN_IF_ERROR(context->CheckNowAndThen());
+      samples += one.present(step) ? 1 : 0;
+    }
+    if (samples == 0) continue;
+    VIGIE_RETURN_IF_ERROR(ChargeResult(charge, one.labels, samples));
+    MatrixSeries& out = matrix.emplace_back();
+    out.floats.reserve(static_cast<size_t>(samples));
+    for (int64_t step = 0; step < one.steps(); ++step) {
+      if (one.cell(step) == Cell::kFloat) {
+        out.floats.push_back({steps.At(step), one.value(step)});
+      } else if (one.cell(step) == Cell::kHistogram) {
+        out.histograms.push_back({steps.At(step), *one.histogram(step)});
+      }
+    }
+    out.labels = std::move(one.labels);
+    one = StepSeries();  // its cells go as the answer grows
+  }
+  SortByLabels(&matrix);
+  return matrix;
+}
+
+// The samples of a range selector or subquery, as an instant query shows them.
+absl::StatusOr<Matrix> MatrixOfRuns(std::unique_ptr<RunStream> runs,
+                                    const Window& window, Charge* charge) {
+  Matrix matrix;
+  SampleRun run;
+  while (true) {
+    VIGIE_ASSIGN_OR_RETURN(const bool more, runs->Next(&run));
+    if (!more) break;
+    const auto inside = [&](int64_t time_ms) {
+      return time_ms > window.start_ms && time_ms <= window.end_ms;
+    };
+    VIGIE_RETURN_IF_ERROR(ChargeResult(
+        charge, run.labels,
+        static_cast<int64_t>(run.times().size() + run.histograms().size())));
+    MatrixSeries series;
+    series.labels = run.drop_name ? WithoutMetadata(run.labels) : run.labels;
+    for (size_t i = 0; i < run.times().size(); ++i) {
+      if (!inside(run.times()[i])) continue;
+      series.floats.push_back({run.times()[i], run.values()[i]});
+    }
+    for (size_t i = 0; i < run.histograms().size(); ++i) {
+      if (!inside(run.histogram_times()[i])) continue;
+      VIGIE_RETURN_IF_ERROR(charge->Add(BytesOf(*run.histograms()[i])));
+      series.histograms.push_back(
+          {run.histogram_times()[i], *run.histograms()[i]});
+    }
+    if (series.floats.empty() && series.histograms.empty()) continue;
+    matrix.push_back(std::move(series));
+  }
+  SortByLabels(&matrix);
+  for (size_t i = 1; i < matrix.size(); ++i) {
+    if (matrix[i].labels == matrix[i - 1].labels) return SameLabelsetError();
+  }
+  return matrix;
+}
+
+absl::StatusOr<Matrix> RangeSelectorResult(Evaluator* evaluator,
+                                           const Expr& expr, const Steps& steps,
+                                           Charge* charge) {
+  const Expr& inner = WithoutParens(expr);
+  Window window;
+  if (inner.kind == Expr::Kind::kMatrixSelector) {
+    const auto& matrix = inner.As<MatrixSelector>();
+    if (matrix.vector->edges != Edges::kPlain) {
+      return absl::UnimplementedError(
+          "an anchored or smoothed range as a result is not evaluated yet");
+    }
+    window =
+        WindowBounds(matrix.vector->shift, matrix.range_ms, steps.start_ms);
+  } else {
+    const auto& subquery = inner.As<SubqueryExpr>();
+    window = WindowBounds(subquery.shift, subquery.range_ms, steps.start_ms);
+  }
+  VIGIE_ASSIGN_OR_RETURN(auto runs, evaluator->Range(expr, steps));
+  return MatrixOfRuns(std::move(runs), window, charge);
+}
+
+struct Request {
+  const Tenant& tenant;
+  std::string_view query;
+  Steps steps;
+  int64_t end_ms = 0;
+  bool instant = false;
+  std::optional<int64_t> lookback_ms;
+  std::optional<int64_t> timeout_ms;
+  std::stop_token stop;
+};
+
+absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
+                               const Plan& plan, const Request& request) {
+  Evaluator evaluator(context, &plan);
+  const Steps& steps = request.steps;
+  Charge charge(&context->account);
+  switch (expr.type) {
+    case ValueType::kString:
+      if (request.instant) {
+        return String{steps.start_ms,
+                      WithoutParens(expr).As<StringLiteral>().value};
+      }
+      break;
+    case ValueType::kMatrix:
+      if (request.instant) {
+        return RangeSelectorResult(&evaluator, expr, steps, &charge);
+      }
+      break;
+    case ValueType::kScalar: {
+      VIGIE_ASSIGN_OR_RETURN(ScalarColumn column,
+                             evaluator.Scalar(expr, steps));
+      if (request.instant) {
+        return Scalar{{steps.start_ms, column.At(0)}};
+      }
+      VIGIE_RETURN_IF_ERROR(ChargeResult(&charge, Labels(), steps.count));
+      Matrix matrix(1);
+      for (int64_t step = 0; step < steps.count; ++step) {
+        matrix[0].floats.push_back({steps.At(step), column.At(step)});
+      }
+      return matrix;
+    }
+    case ValueType::kVector: {
+      VIGIE_ASSIGN_OR_RETURN(auto series, evaluator.Collect(expr, steps));
+      if (request.instant) {
+        return VectorOf(context, std::move(series), steps.start_ms, &charge);
+      }
+      return MatrixOf(context, std::move(series), steps, &charge);
+    }
+    case ValueType::kNone:
+      return absl::InternalError("an expression without a type");
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("invalid expression type \"{}\" for range query, must be "
+                  "Scalar or instant Vector",
+                  ValueTypeName(expr.type)));
+}
+
+absl::StatusOr<QueryResult> RunRequest(const store::Queryable& queryable,
+                                       const Clock& clock,
+                                       const EngineOptions& options,
+                                       ByteAccount* process_account,
+                                       const Request& request) {
+  const int64_t begun_ns = clock.MonotonicNs();
+  VIGIE_ASSIGN_OR_RETURN(
+      ExprPtr expr,
+      ParseExpr(request.query, {.experimental = options.experimental}));
+  VIGIE_ASSIGN_OR_RETURN(
+      const Plan plan,
+      Plan::Make(request.query, expr.get(),
+                 {.start_ms = request.steps.start_ms,
+                  .end_ms = request.end_ms,
+                  .step_ms = request.instant ? 0 : request.steps.step_ms}));
+
+  QueryContext context(queryable, clock, options, process_account);
+  context.tenant = request.tenant;
+  context.query = request.query;
+  context.lookback_ms = request.lookback_ms.value_or(options.lookback_ms);
+  if (context.lookback_ms <= 0) context.lookback_ms = options.lookback_ms;
+  int64_t timeout_ms = options.timeout_ms;
+  if (request.timeout_ms.has_value()) {
+    timeout_ms = std::clamp<int64_t>(*request.timeout_ms, 0, timeout_ms);
+  }
+  context.deadline_ns = SaturatingAdd(
+      begun_ns, std::min(timeout_ms, kTimeMaxMs / 1'000'000) * 1'000'000);
+  context.stop = request.stop;
+  context.top = request.steps;
+  context.top_end_ms = request.end_ms;
+  context.top_step_ms = request.instant ? 0 : request.steps.step_ms;
+
+  QueryResult result;
+  VIGIE_ASSIGN_OR_RETURN(result.value,
+                         Evaluate(&context, *expr, plan, request));
+  result.warnings = context.annotations.Warnings(request.query);
+  result.infos = context.annotations.Infos(request.query);
+  result.stats = context.stats;
+  result.stats.bytes_peak = context.account.bytes_peak();
+  result.stats.duration_ns = clock.MonotonicNs() - begun_ns;
+  return result;
+}
+
+}  // namespace
+
+Engine::Engine(const store::Queryable& queryable, const Clock& clock,
+               const EngineOptions& options)
+    : queryable_(queryable),
+      clock_(clock),
+      options_(options),
+      process_account_(std::make_unique<ByteAccount>(
+          "all queries", options.process_bytes_max)) {}
+
+Engine::~Engine() = default;
+
+absl::StatusOr<QueryResult> Engine::Run(const InstantQuery& query) const {
+  VIGIE_RETURN_IF_ERROR(CheckTime("time", query.time_ms));
+  const Request request{
+      .tenant = query.tenant,
+      .query = query.query,
+      .steps = {.start_ms = query.time_ms, .step_ms = 1, .count = 1},
+      .end_ms = query.time_ms,
+      .instant = true,
+      .lookback_ms = query.lookback_ms,
+      .timeout_ms = query.timeout_ms,
+      .stop = query.stop};
+  return RunRequest(queryable_, clock_, options_, process_account_.get(),
+                    request);
+}
+
+absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
+  VIGIE_RETURN_IF_ERROR(CheckTime("start", query.start_ms));
+  VIGIE_RETURN_IF_ERROR(CheckTime("end", query.end_ms));
+  if (query.end_ms < query.start_ms) {
+    return absl::InvalidArgumentError(
+        "end timestamp must not be before start "
+        "time");
+  }
+  if (query.step_ms <= 0) {
+    return absl::InvalidArgumentError(
+        "zero or negative query resolution step widths are not accepted. Try "
+        "a positive integer");
+  }
+  const int64_t intervals = (query.end_ms - query.start_ms) / query.step_ms;
+  if (intervals > options_.points_per_series_max) {
+    return absl::InvalidArgumentError(fmt::format(
+        "exceeded maximum resolution of {} points per timeseries. Try "
+        "decreasing the query resolution (?step=XX)",
+        WithThousands(options_.points_per_series_max)));
+  }
+  const Request request{.tenant = query.tenant,
+                        .query = query.query,
+                        .steps = {.start_ms = query.start_ms,
+                                  .step_ms = query.step_ms,
+                                  .count = intervals + 1},
+                        .end_ms = query.end_ms,
+                        .instant = false,
+                        .lookback_ms = query.lookback_ms,
+                        .timeout_ms = query.timeout_ms,
+                        .stop = query.stop};
+  return RunRequest(queryable_, clock_, options_, process_account_.get(),
+                    request);
+}
+
+}  // namespace vigie::query

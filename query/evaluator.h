@@ -1,0 +1,95 @@
+// Evaluator: one running query. Each file of this room evaluates one kind of
+// node; this is where they meet.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "query/context.h"
+#include "query/parser/ast.h"
+#include "query/plan.h"
+#include "query/steps.h"
+
+namespace vigie::query {
+
+class Evaluator {
+ public:
+  // Both outlive the evaluator and the streams it makes.
+  Evaluator(QueryContext* context, const Plan* plan)
+      : context_(*context), plan_(*plan) {}
+
+  // An instant vector, or a scalar or string as the function type demands.
+  absl::StatusOr<std::unique_ptr<SeriesStream>> Vector(const Expr& expr,
+                                                       const Steps& steps);
+  absl::StatusOr<ScalarColumn> Scalar(const Expr& expr, const Steps& steps);
+  // A range selector or subquery.
+  absl::StatusOr<std::unique_ptr<RunStream>> Range(const Expr& expr,
+                                                   const Steps& steps);
+
+  // All series at once, for nodes that need them side by side.
+  absl::StatusOr<std::vector<StepSeries>> Collect(const Expr& expr,
+                                                  const Steps& steps);
+
+  QueryContext& context() { return context_; }
+
+ private:
+  absl::StatusOr<std::unique_ptr<SeriesStream>> VectorOfKind(
+      const Expr& expr, const Steps& steps);
+  absl::StatusOr<ScalarColumn> ScalarOfKind(const Expr& expr,
+                                            const Steps& steps);
+
+  QueryContext& context_;
+  const Plan& plan_;
+};
+
+// Hands on series that are there already.
+std::unique_ptr<SeriesStream> StreamOf(std::vector<StepSeries> series);
+
+// Drops name, type and unit.
+Labels WithoutMetadata(const Labels& labels);
+bool IsMetadataLabel(std::string_view name);
+
+// Series of equal labels become one if no step has a cell of both; else
+// kFailedPrecondition, as Prometheus says it.
+absl::StatusOr<std::vector<StepSeries>> MergeEqualLabels(
+    QueryContext* context, std::vector<StepSeries> series);
+absl::Status SameLabelsetError();
+
+// The bounds of the window that a selector looks through at `time_ms`.
+Window WindowBounds(const TimeShift& shift, int64_t range_ms, int64_t time_ms);
+
+// Each node's own file.
+absl::StatusOr<std::unique_ptr<SeriesStream>> SelectVector(
+    QueryContext* context, const VectorSelector& selector, const Steps& steps);
+// Cells are the times (in seconds) of the samples that the selector finds.
+absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimestamps(
+    QueryContext* context, const VectorSelector& selector, const Steps& steps,
+    bool start_timestamps);
+absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
+    QueryContext* context, const MatrixSelector& selector, const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateCall(Evaluator* evaluator,
+                                                           const CallExpr& call,
+                                                           const Steps& steps);
+absl::StatusOr<ScalarColumn> EvaluateScalarCall(Evaluator* evaluator,
+                                                const CallExpr& call,
+                                                const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateRangeCall(
+    Evaluator* evaluator, const CallExpr& call, const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateLabelCall(
+    Evaluator* evaluator, const CallExpr& call, const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateSort(Evaluator* evaluator,
+                                                           const CallExpr& call,
+                                                           const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateHistogramCall(
+    Evaluator* evaluator, const CallExpr& call, const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateAggregate(
+    Evaluator* evaluator, const AggregateExpr& aggregate, const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateBinary(
+    Evaluator* evaluator, const BinaryExpr& binary, const Steps& steps);
+// What absent() answers with: the labels that one `=` matcher alone fixes.
+Labels LabelsOfAbsent(const std::vector<Matcher>& matchers);
+// Of two scalars.
+double ScalarBinary(BinaryOp op, double lhs, double rhs);
+
+}  // namespace vigie::query

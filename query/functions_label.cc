@@ -1,0 +1,121 @@
+// label_replace and label_join.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "base/strings.h"
+#include "model/regex.h"
+#include "query/evaluator.h"
+
+namespace vigie::query {
+namespace {
+
+const std::string& TextOf(const Expr& expr) {
+  return WithoutParens(expr).As<StringLiteral>().value;
+}
+
+bool IsLabelName(std::string_view name) {
+  return !name.empty() && IsValidUtf8(name);
+}
+
+// Sets `destination` of each series; a series without a new value stays.
+class Relabel {
+ public:
+  virtual ~Relabel() = default;
+  // False to leave the label as it is.
+  virtual bool NewValue(const Labels& labels, std::string* value) = 0;
+};
+
+class Replace final : public Relabel {
+ public:
+  Replace(Regex regex, std::string source, std::string replacement)
+      : regex_(std::move(regex)),
+        source_(std::move(source)),
+        replacement_(std::move(replacement)) {}
+
+  bool NewValue(const Labels& labels, std::string* value) override {
+    return regex_.Expand(labels.Get(source_), replacement_, value);
+  }
+
+ private:
+  const Regex regex_;
+  const std::string source_;
+  const std::string replacement_;
+};
+
+class Join final : public Relabel {
+ public:
+  Join(std::string separator, std::vector<std::string> sources)
+      : separator_(std::move(separator)), sources_(std::move(sources)) {}
+
+  bool NewValue(const Labels& labels, std::string* value) override {
+    value->clear();
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      if (i > 0) value->append(separator_);
+      value->append(labels.Get(sources_[i]));
+    }
+    return true;
+  }
+
+ private:
+  const std::string separator_;
+  const std::vector<std::string> sources_;
+};
+
+absl::StatusOr<std::unique_ptr<Relabel>> MakeReplace(const CallExpr& call) {
+  const std::string& pattern = TextOf(*call.args[4]);
+  absl::StatusOr<Regex> regex = Regex::Create(pattern);
+  if (!regex.ok()) {
+    return absl::FailedPreconditionError(fmt::format(
+        "invalid regular expression in label_replace(): {}", pattern));
+  }
+  const std::string& destination = TextOf(*call.args[1]);
+  if (!IsLabelName(destination)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "invalid destination label name in label_replace(): {}", destination));
+  }
+  return std::make_unique<Replace>(*std::move(regex), TextOf(*call.args[3]),
+                                   TextOf(*call.args[2]));
+}
+
+absl::StatusOr<std::unique_ptr<Relabel>> MakeJoin(const CallExpr& call) {
+  std::vector<std::string> sources;
+  for (size_t i = 3; i < call.args.size(); ++i) {
+    sources.push_back(TextOf(*call.args[i]));
+    if (!IsLabelName(sources.back())) {
+      return absl::FailedPreconditionError(fmt::format(
+          "invalid source label name in label_join(): {}", sources.back()));
+    }
+  }
+  const std::string& destination = TextOf(*call.args[1]);
+  if (!IsLabelName(destination)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "invalid destination label name in label_join(): {}", destination));
+  }
+  return std::make_unique<Join>(TextOf(*call.args[2]), std::move(sources));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateLabelCall(
+    Evaluator* evaluator, const CallExpr& call, const Steps& steps) {
+  VIGIE_ASSIGN_OR_RETURN(auto relabel, call.function->name == "label_replace"
+                                           ? MakeReplace(call)
+                                           : MakeJoin(call));
+  const std::string& destination = TextOf(*call.args[1]);
+  VIGIE_ASSIGN_OR_RETURN(auto series, evaluator->Collect(*call.args[0], steps));
+  std::string value;
+  for (StepSeries& one : series) {
+    VIGIE_RETURN_IF_ERROR(evaluator->context().CheckNowAndThen());
+    if (!relabel->NewValue(one.labels, &value)) continue;
+    LabelsBuilder builder(one.labels);
+    one.labels = builder.Set(destination, value).Build();
+    // A name given by hand is kept.
+    if (destination == kMetricName) one.drop_name = false;
+  }
+  VIGIE_ASSIGN_OR_RETURN(
+      series, MergeEqualLabels(&evaluator->context(), std::move(series)));
+  return StreamOf(std::move(series));
+}
+
+}  // namespace vigie::query

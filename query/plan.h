@@ -1,0 +1,42 @@
+// Plan: the expression made ready for evaluation: durations and `@` resolved
+// to milliseconds, and which parts have the same value at every step.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "query/parser/ast.h"
+#include "query/steps.h"
+
+namespace vigie::query {
+
+struct PlanTimes {
+  int64_t start_ms = 0;
+  int64_t end_ms = 0;
+  int64_t step_ms = 0;  // 0 for an instant query
+};
+
+class Plan {
+ public:
+  // Writes what it resolves into the tree, which outlives the plan.
+  // kInvalidArgument, with the place, if a duration comes out as nothing or
+  // beyond what a time can hold.
+  static absl::StatusOr<Plan> Make(std::string_view query, Expr* expr,
+                                   const PlanTimes& times);
+
+  // Selectors are pinned by `@`, and no function of time is in between.
+  bool IsStepInvariant(const Expr& expr) const {
+    return invariant_.contains(&expr);
+  }
+
+ private:
+  class Builder;
+  absl::flat_hash_set<const Expr*> invariant_;
+};
+
+// The expression without the parentheses around it.
+const Expr& WithoutParens(const Expr& expr);
+
+}  // namespace vigie::query
