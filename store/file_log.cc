@@ -204,6 +204,12 @@ absl::Status FileLog::SettleEnds(const EndRecord& end,
     VIGIE_RETURN_IF_ERROR(file->Truncate(scan.end_bytes));
   }
   // A frame that was written but not synced is about to become visible.
+  // Syncing alone would not do: had the last process died right after a sync
+  // that failed, the kernel would hold these pages for clean. So write them
+  // again.
+  const uint64_t synced = std::min(scan.synced_bytes, scan.end_bytes);
+  VIGIE_RETURN_IF_ERROR(file->WriteAt(
+      synced, std::string_view(bytes).substr(synced, scan.end_bytes - synced)));
   return file->Sync();
 }
 

@@ -207,6 +207,7 @@ absl::StatusOr<SegmentScan> ScanSegment(
     const auto frame = DecodeFrame(header, segment, scan.end_bytes);
     if (!frame || frame->position != scan.end_position) break;
     VIGIE_RETURN_IF_ERROR(visit(frame->position, frame->payload));
+    scan.synced_bytes = std::max(scan.synced_bytes, frame->synced_bytes);
     scan.end_bytes = frame->end;
     ++scan.end_position;
   }

@@ -77,6 +77,8 @@ struct SegmentScan {
   // The whole frames from the start on.
   uint64_t end_bytes = kSegmentHeaderBytes;
   LogPosition end_position = 1;
+  // By what the frames say, every byte below this was synced.
+  uint64_t synced_bytes = kSegmentHeaderBytes;
   // Set if bytes after end_bytes were synced once (a later frame says so), or
   // lie below `vouched_bytes`. If not, what follows end_bytes is a torn tail.
   std::optional<Damage> damage;
