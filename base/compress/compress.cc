@@ -153,4 +153,44 @@ std::string CompressGzip(std::string_view in) {
   return out;
 }
 
+struct StreamCompressor::Stream {
+  z_stream z{};
+
+  void Run(std::string_view in, int flush, std::string* out) {
+    z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+    z.avail_in = static_cast<uInt>(in.size());
+    do {
+      const size_t held = out->size();
+      const size_t room = std::max<size_t>(in.size() / 4, 4096);
+      out->resize(held + room);
+      z.next_out = reinterpret_cast<Bytef*>(out->data() + held);
+      z.avail_out = static_cast<uInt>(room);
+      const int result = deflate(&z, flush);
+      // Z_BUF_ERROR says that there was nothing left to do.
+      VIGIE_CHECK(result == Z_OK || result == Z_STREAM_END ||
+                  result == Z_BUF_ERROR);
+      out->resize(held + room - z.avail_out);
+    } while (z.avail_out == 0);
+  }
+};
+
+StreamCompressor::StreamCompressor(Format format)
+    : stream_(std::make_unique<Stream>()) {
+  VIGIE_CHECK(
+      deflateInit2(&stream_->z, Z_BEST_SPEED, Z_DEFLATED,
+                   format == Format::kGzip ? kGzipWindowBits : kZlibWindowBits,
+                   8, Z_DEFAULT_STRATEGY) == Z_OK);
+}
+
+StreamCompressor::~StreamCompressor() { deflateEnd(&stream_->z); }
+
+void StreamCompressor::Append(std::string_view in, std::string* out) {
+  // An empty input is no progress, which zlib takes for an error.
+  if (!in.empty()) stream_->Run(in, Z_NO_FLUSH, out);
+}
+
+void StreamCompressor::Finish(std::string* out) {
+  stream_->Run({}, Z_FINISH, out);
+}
+
 }  // namespace vigie::compress

@@ -35,7 +35,7 @@ class Simulation {
     PlanMisfortune();
 
     std::promise<void> over;
-    AppendBurst(**log, 1 + Below(20), &over);
+    AppendBurst(**log, 1, 1 + Below(20), &over);
     over.get_future().wait();
 
     if (!files_.dead()) MaybeTrim(**log);
@@ -73,9 +73,10 @@ class Simulation {
     }
   }
 
-  // `bursts` bursts of a few frames; the last answer of one starts the next.
-  void AppendBurst(FileLog& log, uint64_t bursts, std::promise<void>* over) {
-    const uint64_t frames = 1 + Below(5);
+  // `frames` frames, whose last answer starts the next of `bursts` more. The
+  // first burst is one frame: all others come from the log's thread.
+  void AppendBurst(FileLog& log, uint64_t frames, uint64_t bursts,
+                   std::promise<void>* over) {
     for (uint64_t i = 0; i < frames; ++i) {
       const bool last = i + 1 == frames;
       std::string payload(Below(1500), '\0');
@@ -89,8 +90,8 @@ class Simulation {
                                            &log](absl::Status status) {
         Answer(expected, status);
         if (!last) return;
-        if (bursts > 1 && !files_.dead()) {
-          AppendBurst(log, bursts - 1, over);
+        if (bursts > 0 && !files_.dead()) {
+          AppendBurst(log, 1 + Below(5), bursts - 1, over);
         } else {
           over->set_value();
         }

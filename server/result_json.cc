@@ -1,0 +1,240 @@
+#include "server/result_json.h"
+
+#include <fmt/format.h>
+
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "base/strings.h"
+#include "server/json.h"
+
+namespace vigie::server {
+namespace {
+
+struct ErrorKind {
+  std::string_view type;
+  int http_status;
+};
+
+ErrorKind KindOf(absl::StatusCode code) {
+  switch (code) {
+    case absl::StatusCode::kInvalidArgument:
+    case absl::StatusCode::kOutOfRange:
+    case absl::StatusCode::kAlreadyExists:
+      return {"bad_data", 400};
+    case absl::StatusCode::kNotFound:
+      return {"not_found", 404};
+    // Not 501: clients take that for a refused method and ask again by GET.
+    case absl::StatusCode::kUnimplemented:
+    case absl::StatusCode::kFailedPrecondition:
+      return {"execution", 422};
+    case absl::StatusCode::kCancelled:
+      return {"canceled", 499};
+    case absl::StatusCode::kDeadlineExceeded:
+      return {"timeout", 503};
+    case absl::StatusCode::kResourceExhausted:
+    case absl::StatusCode::kUnavailable:
+      return {"unavailable", 503};
+    default:
+      return {"internal", 500};
+  }
+}
+
+HttpAnswer JsonAnswer(int status) {
+  HttpAnswer answer;
+  answer.status = status;
+  answer.content_type = "application/json";
+  return answer;
+}
+
+void AppendNotes(std::string_view name, const std::vector<std::string>& notes,
+                 std::string* out) {
+  if (notes.empty()) return;
+  *out += fmt::format(",\"{}\":", name);
+  AppendStrings(notes, out);
+}
+
+std::string_view ResultType(const query::Value& value) {
+  struct Visitor {
+    std::string_view operator()(const query::Scalar&) { return "scalar"; }
+    std::string_view operator()(const query::String&) { return "string"; }
+    std::string_view operator()(const query::Vector&) { return "vector"; }
+    std::string_view operator()(const query::Matrix&) { return "matrix"; }
+  };
+  return std::visit(Visitor{}, value);
+}
+
+void AppendHistogramPoint(int64_t time_ms, const FloatHistogram& histogram,
+                          std::string* out) {
+  *out += '[';
+  AppendTimestamp(time_ms, out);
+  *out += ',';
+  AppendHistogram(histogram, out);
+  *out += ']';
+}
+
+}  // namespace
+
+HttpAnswer SuccessAnswer(std::string data,
+                         const std::vector<std::string>& warnings) {
+  HttpAnswer answer = JsonAnswer(200);
+  answer.body = "{\"status\":\"success\",\"data\":" + std::move(data);
+  AppendNotes("warnings", warnings, &answer.body);
+  answer.body += '}';
+  return answer;
+}
+
+HttpAnswer ErrorAnswer(const absl::Status& error) {
+  const ErrorKind kind = KindOf(error.code());
+  HttpAnswer answer = JsonAnswer(kind.http_status);
+  answer.body = fmt::format(
+      "{{\"status\":\"error\",\"errorType\":\"{}\",\"error\":", kind.type);
+  AppendJsonString(MessageOf(error), &answer.body);
+  answer.body += '}';
+  if (kind.type == "unavailable") {
+    answer.headers.emplace_back("Retry-After", kRetryAfterSeconds);
+  }
+  return answer;
+}
+
+HttpAnswer StreamAnswer(std::unique_ptr<BodySource> source) {
+  HttpAnswer answer = JsonAnswer(200);
+  if (source->Next(&answer.body)) answer.rest = std::move(source);
+  return answer;
+}
+
+ListSource::ListSource(size_t items, AppendItem append,
+                       std::vector<std::string> warnings)
+    : items_(items),
+      append_(std::move(append)),
+      warnings_(std::move(warnings)) {}
+
+bool ListSource::Next(std::string* out) {
+  const size_t full = out->size() + kPieceBytes;
+  if (!begun_) *out += "{\"status\":\"success\",\"data\":[";
+  begun_ = true;
+  for (; next_ < items_; ++next_) {
+    if (out->size() >= full) return true;
+    if (next_ > 0) *out += ',';
+    append_(next_, out);
+  }
+  *out += ']';
+  AppendNotes("warnings", warnings_, out);
+  *out += '}';
+  return false;
+}
+
+ResultSource::ResultSource(query::QueryResult result, StatsBlock stats)
+    : result_(std::move(result)), stats_(stats) {}
+
+void ResultSource::Begin(std::string* out) {
+  *out += fmt::format(
+      "{{\"status\":\"success\",\"data\":{{\"resultType\":\"{}\",\"result\":",
+      ResultType(result_.value));
+  if (const auto* scalar = std::get_if<query::Scalar>(&result_.value)) {
+    AppendSample(scalar->sample, out);
+  } else if (const auto* text = std::get_if<query::String>(&result_.value)) {
+    *out += '[';
+    AppendTimestamp(text->time_ms, out);
+    *out += ',';
+    AppendJsonString(text->value, out);
+    *out += ']';
+  } else {
+    *out += '[';
+    is_list_ = true;
+  }
+}
+
+void ResultSource::End(std::string* out) {
+  if (is_list_) *out += ']';
+  if (stats_.wanted) {
+    const auto seconds = [](int64_t ns) {
+      std::string text;
+      AppendFloatText(static_cast<double>(ns) / 1e9, &text);
+      return text;
+    };
+    *out += fmt::format(
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{},\"execQueueTime\":{},"
+        "\"execTotalTime\":{}}},\"samples\":{{\"totalQueryableSamples\":{}}}}}",
+        seconds(result_.stats.duration_ns), seconds(stats_.queued_ns),
+        seconds(stats_.queued_ns + result_.stats.duration_ns),
+        result_.stats.samples_read);
+  }
+  *out += '}';
+  AppendNotes("warnings", result_.warnings, out);
+  AppendNotes("infos", result_.infos, out);
+  *out += '}';
+}
+
+bool ResultSource::Next(std::string* out) {
+  const size_t full = out->size() + kPieceBytes;
+  if (!begun_) Begin(out);
+  begun_ = true;
+  bool more = false;
+  if (const auto* vector = std::get_if<query::Vector>(&result_.value)) {
+    more = NextOf(*vector, full, out);
+  } else if (const auto* matrix = std::get_if<query::Matrix>(&result_.value)) {
+    more = NextOf(*matrix, full, out);
+  }
+  if (!more) End(out);
+  return more;
+}
+
+bool ResultSource::NextOf(const query::Vector& vector, size_t full,
+                          std::string* out) {
+  for (; element_ < vector.size(); ++element_) {
+    if (out->size() >= full) return true;
+    const query::VectorElement& element = vector[element_];
+    *out += element_ > 0 ? ",{\"metric\":" : "{\"metric\":";
+    AppendLabels(element.labels, out);
+    if (element.histogram.empty()) {
+      *out += ",\"value\":";
+      AppendSample(element.sample, out);
+    } else {
+      *out += ",\"histogram\":";
+      AppendHistogramPoint(element.sample.time_ms, element.histogram.front(),
+                           out);
+    }
+    *out += '}';
+  }
+  return false;
+}
+
+bool ResultSource::NextOf(const query::Matrix& matrix, size_t full,
+                          std::string* out) {
+  for (; element_ < matrix.size(); ++element_) {
+    const query::MatrixSeries& series = matrix[element_];
+    if (float_ == 0 && histogram_ == 0) {
+      if (out->size() >= full) return true;
+      *out += element_ > 0 ? ",{\"metric\":" : "{\"metric\":";
+      AppendLabels(series.labels, out);
+      // A series without any sample still has its (empty) list.
+      if (!series.floats.empty() || series.histograms.empty()) {
+        *out += ",\"values\":[";
+      }
+    }
+    for (; float_ < series.floats.size(); ++float_) {
+      // Not before the first: that place is where the series begins.
+      if (float_ > 0 && out->size() >= full) return true;
+      if (float_ > 0) *out += ',';
+      AppendSample(series.floats[float_], out);
+    }
+    for (; histogram_ < series.histograms.size(); ++histogram_) {
+      if (histogram_ > 0 && out->size() >= full) return true;
+      if (histogram_ > 0) {
+        *out += ',';
+      } else {
+        *out +=
+            series.floats.empty() ? ",\"histograms\":[" : "],\"histograms\":[";
+      }
+      const query::HistogramSample& point = series.histograms[histogram_];
+      AppendHistogramPoint(point.time_ms, point.histogram, out);
+    }
+    *out += "]}";
+    float_ = histogram_ = 0;
+  }
+  return false;
+}
+
+}  // namespace vigie::server

@@ -1,0 +1,65 @@
+#include "server/task_pool.h"
+
+#include <utility>
+
+namespace vigie::server {
+
+TaskPool::TaskPool(int64_t threads, int64_t queued_max)
+    : queued_max_(queued_max) {
+  threads_.reserve(threads);
+  for (int64_t i = 0; i < threads; ++i) {
+    threads_.emplace_back([this] { Work(); });
+  }
+}
+
+TaskPool::~TaskPool() {
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.NotifyAll();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+bool TaskPool::TrySubmit(Task& task) {
+  {
+    MutexLock lock(mutex_);
+    // A free thread will take the task at once, so it is not one that waits.
+    const int64_t idle = static_cast<int64_t>(threads_.size()) - running_;
+    const int64_t waiting = static_cast<int64_t>(queue_.size()) - idle;
+    if (waiting >= queued_max_) return false;
+    queue_.push_back(std::move(task));
+  }
+  changed_.NotifyOne();
+  return true;
+}
+
+int64_t TaskPool::running() const {
+  MutexLock lock(mutex_);
+  return running_;
+}
+
+int64_t TaskPool::queued() const {
+  MutexLock lock(mutex_);
+  return static_cast<int64_t>(queue_.size());
+}
+
+void TaskPool::Work() {
+  while (true) {
+    Task task;
+    {
+      MutexLock lock(mutex_);
+      while (queue_.empty() && !stopping_) changed_.Wait(mutex_);
+      if (queue_.empty()) return;
+      task = std::move(queue_.front());
+      queue_.pop_front();
+      ++running_;
+    }
+    std::move(task)();
+    task = nullptr;  // what it holds is let go before it counts as done
+    MutexLock lock(mutex_);
+    --running_;
+  }
+}
+
+}  // namespace vigie::server
