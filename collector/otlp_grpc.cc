@@ -1,6 +1,7 @@
 #include "collector/otlp_grpc.h"
 
 #include <fmt/format.h>
+#include <grpc/support/log.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/resource_quota.h>
 
@@ -9,6 +10,7 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <mutex>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -33,6 +35,9 @@ constexpr int kRetryDelaySeconds = 1;
 constexpr int kStreamsMax = 128;
 // gRPC takes the limit as an int.
 constexpr int64_t kMessageBytesMax = std::numeric_limits<int32_t>::max();
+// What gRPC itself may hold for messages that are still arriving. With little
+// more than nothing it stalls instead of refusing.
+constexpr int64_t kArrivingBytesMin = 64 << 20;
 // For closing what has been answered already.
 constexpr auto kCloseTimeout = std::chrono::seconds(1);
 
@@ -51,6 +56,11 @@ std::string_view CodeName(grpc::StatusCode code) {
     default:
       return "INTERNAL";
   }
+}
+
+// gRPC writes a line for each bad call of a client; ours are rate limited.
+void LogAsDebug(gpr_log_func_args* args) {
+  spdlog::debug("grpc: {}:{}: {}", args->file, args->line, args->message);
 }
 
 // Tells the sender to come again: without a RetryInfo it must give up on
@@ -381,6 +391,8 @@ absl::StatusOr<std::unique_ptr<OtlpGrpcServer>> OtlpGrpcServer::Start(
     const std::string& address, const OtlpOptions& options,
     store::Appender& appender, const Clock& clock,
     prometheus::Registry& registry) {
+  static std::once_flag log_set_up;
+  std::call_once(log_set_up, [] { gpr_set_log_function(LogAsDebug); });
   auto impl = std::make_unique<Impl>(
       std::make_shared<Shared>(options, appender, clock, registry));
   int port = 0;
@@ -395,9 +407,9 @@ absl::StatusOr<std::unique_ptr<OtlpGrpcServer>> OtlpGrpcServer::Start(
   // Without this a second server shares the port instead of failing.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsMax);
-  // What gRPC itself buffers for messages that are still arriving.
   grpc::ResourceQuota quota("otlp");
-  quota.Resize(static_cast<size_t>(options.inflight_bytes_max));
+  quota.Resize(static_cast<size_t>(
+      std::max(options.inflight_bytes_max, kArrivingBytesMin)));
   builder.SetResourceQuota(quota);
   impl->server = builder.BuildAndStart();
   if (impl->server == nullptr || port == 0) {
