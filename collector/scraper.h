@@ -26,7 +26,7 @@ struct TargetStatus {
   Labels labels;
   std::string scrape_pool;  // the job
   std::string scrape_url;
-  std::string last_error;   // empty if the last scrape went well
+  std::string last_error;      // empty if the last scrape went well
   int64_t last_scrape_ms = 0;  // 0: not yet
   double last_duration_s = 0;
   std::string health;  // "up", "down", "unknown"
@@ -37,8 +37,8 @@ struct TargetStatus {
 class Scraper {
  public:
   // All outlive the scraper.
-  Scraper(store::Appender& appender, net::HttpClient& http,
-          const Clock& clock, prometheus::Registry& registry);
+  Scraper(store::Appender& appender, net::HttpClient& http, const Clock& clock,
+          prometheus::Registry& registry);
   ~Scraper();  // stops, as Stop does
 
   // Replaces the targets by those of `config`. Unchanged targets go on as

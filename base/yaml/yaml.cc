@@ -150,6 +150,8 @@ std::string Node::place() const {
   return fmt::format("{}:{}:{}", *tree_->file, tree_->line, tree_->column);
 }
 
+const std::string& Node::file_name() const { return *tree_->file; }
+
 absl::Status Node::Error(std::string_view message) const {
   return At(*tree_->file, tree_->line, tree_->column, message);
 }
@@ -313,6 +315,10 @@ void MapReader::MarkUnsupported(const std::vector<std::string_view>& keys,
     for (std::string_view key : keys) {
       if (entry.key != key) continue;
       entry.known = true;
+      const Node::Tree& value = *entry.value.tree_;
+      if (value.kind != Node::Tree::Kind::kScalar && value.items.empty()) {
+        continue;
+      }
       unsupported->push_back(fmt::format("{}: key \"{}\": not supported yet",
                                          entry.key_node.place(), key));
     }

@@ -47,6 +47,8 @@ class Node {
 
   // "prometheus.yml:12:3".
   std::string place() const;
+  // As given to Parse: relative names in a file are taken from its directory.
+  const std::string& file_name() const;
   // kInvalidArgument `place: message`.
   absl::Status Error(std::string_view message) const;
 
@@ -74,7 +76,8 @@ class MapReader {
   absl::Status ReadBytes(std::string_view key, int64_t* out);
 
   // Marks keys that the format knows and vigie does not do yet. Those present
-  // are added to `*unsupported` as `place: key "x": not supported yet`.
+  // are added to `*unsupported` as `place: key "x": not supported yet`, unless
+  // their value is null, [] or {}: these ask for nothing.
   void MarkUnsupported(const std::vector<std::string_view>& keys,
                        std::vector<std::string>* unsupported);
 
