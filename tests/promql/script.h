@@ -49,8 +49,10 @@ struct ScriptEval {
   std::vector<ScriptExpectation> expectations;
   std::optional<double> scalar;
   std::optional<std::string> string;
-  // An instant query that gives a range vector: start, end, step.
+  // An instant query that gives a range vector: where its samples lie.
   bool gives_range_vector = false;
+  int64_t samples_start_ms = 0;
+  int64_t samples_step_ms = 0;
   std::vector<ScriptSeries> series;
 };
 

@@ -191,11 +191,12 @@ absl::Status ParseEvalHead(std::string_view text, ScriptEval* eval) {
 absl::Status ParseExpect(std::string_view text, ScriptEval* eval) {
   using Kind = ScriptExpectation::Kind;
   if (TakePrefix(&text, "range vector from ")) {
-    VIGIE_ASSIGN_OR_RETURN(eval->start_ms, ParseTime(TakeWord(&text)));
+    VIGIE_ASSIGN_OR_RETURN(eval->samples_start_ms, ParseTime(TakeWord(&text)));
     if (TakeWord(&text) != "to") return Wrong("expected 'to'");
-    VIGIE_ASSIGN_OR_RETURN(eval->end_ms, ParseTime(TakeWord(&text)));
+    // The samples' count says the same.
+    VIGIE_RETURN_IF_ERROR(ParseTime(TakeWord(&text)).status());
     if (TakeWord(&text) != "step") return Wrong("expected 'step'");
-    VIGIE_ASSIGN_OR_RETURN(eval->step_ms, ParseTime(TakeWord(&text)));
+    VIGIE_ASSIGN_OR_RETURN(eval->samples_step_ms, ParseTime(TakeWord(&text)));
     eval->gives_range_vector = true;
     return absl::OkStatus();
   }

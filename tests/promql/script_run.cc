@@ -78,13 +78,16 @@ Difference CompareVector(const ScriptEval& eval, bool ordered,
 }
 
 Difference CompareMatrix(const ScriptEval& eval, const query::Matrix& got) {
+  const int64_t start_ms =
+      eval.is_range ? eval.start_ms : eval.samples_start_ms;
+  const int64_t step_ms = eval.is_range ? eval.step_ms : eval.samples_step_ms;
   std::map<Labels, std::vector<Sample>> wanted;
   for (const ScriptSeries& series : eval.series) {
     std::vector<Sample>& samples = wanted[series.labels];
     for (size_t i = 0; i < series.values.size(); ++i) {
       if (!series.values[i].has_value()) continue;
-      samples.push_back({eval.start_ms + static_cast<int64_t>(i) * eval.step_ms,
-                         *series.values[i]});
+      samples.push_back(
+          {start_ms + static_cast<int64_t>(i) * step_ms, *series.values[i]});
     }
   }
   for (size_t i = 0; i < got.size(); ++i) {
@@ -239,8 +242,9 @@ class ScriptRun {
   void Clear() {
     engine_.reset();
     store_ = std::make_unique<MemoryStore>();
-    engine_ = std::make_unique<query::Engine>(
-        *store_, clock_, query::EngineOptions{.experimental = true});
+    query::EngineOptions options;
+    options.experimental = true;
+    engine_ = std::make_unique<query::Engine>(*store_, clock_, options);
   }
 
   void Load(const ScriptLoad& load) {
@@ -269,10 +273,7 @@ class ScriptRun {
   Difference Eval(const ScriptEval& eval) {
     const auto result =
         eval.is_range ? Range(eval, eval.start_ms, eval.end_ms, eval.step_ms)
-                      : engine_->Run(query::InstantQuery{
-                            .query = eval.query,
-                            .time_ms = eval.start_ms,
-                        });
+                      : Instant(eval);
     if (!result.ok()) return CompareFailure(eval, result.status());
     if (eval.fails) return "did not fail";
     using Kind = ScriptExpectation::Kind;
@@ -288,15 +289,22 @@ class ScriptRun {
     return CompareMiddle(eval, result->value);
   }
 
+  absl::StatusOr<query::QueryResult> Instant(const ScriptEval& eval) {
+    query::InstantQuery query;
+    query.query = eval.query;
+    query.time_ms = eval.start_ms;
+    return engine_->Run(query);
+  }
+
   absl::StatusOr<query::QueryResult> Range(const ScriptEval& eval,
                                            int64_t start_ms, int64_t end_ms,
                                            int64_t step_ms) {
-    return engine_->Run(query::RangeQuery{
-        .query = eval.query,
-        .start_ms = start_ms,
-        .end_ms = end_ms,
-        .step_ms = step_ms,
-    });
+    query::RangeQuery query;
+    query.query = eval.query;
+    query.start_ms = start_ms;
+    query.end_ms = end_ms;
+    query.step_ms = step_ms;
+    return engine_->Run(query);
   }
 
   // The same query over three steps, of which the middle one is the instant.
