@@ -28,6 +28,9 @@ struct HttpOptions {
   int64_t queued_queries_max = 200;     // more are answered 503
   absl::Duration header_timeout = absl::Seconds(30);
   absl::Duration idle_timeout = absl::Minutes(5);
+  // For a whole body; and for a client to take 256 KiB of an answer.
+  absl::Duration body_timeout = absl::Minutes(1);
+  int64_t bodies_bytes_max = 512 << 20;  // of all requests in work
 };
 
 // The section `http:` of vigie.yml; errors carry file:line:column.

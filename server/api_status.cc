@@ -1,0 +1,190 @@
+// targets, rules, alerts and status/*.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <utility>
+
+#include "base/duration.h"
+#include "base/status_macros.h"
+#include "server/api_v1.h"
+#include "server/json.h"
+#include "server/parameters.h"
+#include "server/result_json.h"
+
+namespace vigie::server {
+namespace {
+
+// Clients compare it to learn which parts of the API there are.
+constexpr std::string_view kPrometheusVersion = "3.5.0";
+
+// Go's zero time: the target was never scraped.
+constexpr std::string_view kNever = "0001-01-01T00:00:00Z";
+
+void AppendField(std::string_view name, std::string_view value,
+                 std::string* out) {
+  if (out->back() != '{') *out += ',';
+  *out += fmt::format("\"{}\":", name);
+  AppendJsonString(value, out);
+}
+
+std::string AsObject(
+    const std::vector<std::pair<std::string_view, std::string>>& fields) {
+  std::string out = "{";
+  for (const auto& [name, value] : fields) AppendField(name, value, &out);
+  return out + "}";
+}
+
+void AppendTarget(const collector::TargetStatus& target, std::string* out) {
+  *out += "{\"discoveredLabels\":";
+  AppendLabels(target.discovered_labels, out);
+  *out += ",\"labels\":";
+  AppendLabels(target.labels, out);
+  AppendField("scrapePool", target.scrape_pool, out);
+  AppendField("scrapeUrl", target.scrape_url, out);
+  AppendField("globalUrl", target.scrape_url, out);
+  AppendField("lastError", target.last_error, out);
+  AppendField("lastScrape",
+              target.last_scrape_ms == 0 ? std::string(kNever)
+                                         : FormatRfc3339(target.last_scrape_ms),
+              out);
+  *out += ",\"lastScrapeDuration\":";
+  AppendFloatText(target.last_duration_s, out);
+  AppendField("health", target.health, out);
+  AppendField("scrapeInterval", FormatDurationMs(target.interval_ms), out);
+  AppendField("scrapeTimeout", FormatDurationMs(target.timeout_ms), out);
+  *out += '}';
+}
+
+void AppendCounts(std::string_view name,
+                  const std::vector<store::NamedCount>& counts,
+                  std::string* out) {
+  *out += fmt::format(",\"{}\":[", name);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (i > 0) *out += ',';
+    *out += "{\"name\":";
+    AppendJsonString(counts[i].name, out);
+    *out += fmt::format(",\"value\":{}}}", counts[i].count);
+  }
+  *out += ']';
+}
+
+}  // namespace
+
+ApiV1::Answer ApiV1::Targets(const HttpRequest&, const Form& form) {
+  const std::string_view state = form.Get("state");
+  const std::string_view pool = form.Get("scrapePool");
+  const bool active = state.empty() || state == "any" || state == "active";
+  std::string data = "{\"activeTargets\":[";
+  bool first = true;
+  for (const collector::TargetStatus& target :
+       active ? dependencies_.scraper.Targets()
+              : std::vector<collector::TargetStatus>()) {
+    if (!pool.empty() && target.scrape_pool != pool) continue;
+    if (!first) data += ',';
+    first = false;
+    AppendTarget(target, &data);
+  }
+  data += "],\"droppedTargets\":[],\"droppedTargetCounts\":{}}";
+  return SuccessAnswer(std::move(data));
+}
+
+ApiV1::Answer ApiV1::TargetsMetadata(const HttpRequest&, const Form&) {
+  return SuccessAnswer("[]");
+}
+
+ApiV1::Answer ApiV1::ScrapePools(const HttpRequest&, const Form&) {
+  std::vector<std::string> pools;
+  for (const collector::TargetStatus& target :
+       dependencies_.scraper.Targets()) {
+    pools.push_back(target.scrape_pool);
+  }
+  std::sort(pools.begin(), pools.end());
+  pools.erase(std::unique(pools.begin(), pools.end()), pools.end());
+  std::string data = "{\"scrapePools\":";
+  AppendStrings(pools, &data);
+  return SuccessAnswer(std::move(data) + "}");
+}
+
+ApiV1::Answer ApiV1::Rules(const HttpRequest&, const Form& form) {
+  const std::string_view type = form.Get("type");
+  if (!type.empty() && type != "alert" && type != "record") {
+    return InvalidParameter(
+        "type", absl::InvalidArgumentError(
+                    fmt::format("not supported value {}", Quoted(type))));
+  }
+  return SuccessAnswer("{\"groups\":[]}");
+}
+
+ApiV1::Answer ApiV1::Alerts(const HttpRequest&, const Form&) {
+  return SuccessAnswer("{\"alerts\":[]}");
+}
+
+ApiV1::Answer ApiV1::Alertmanagers(const HttpRequest&, const Form&) {
+  return SuccessAnswer(
+      "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}");
+}
+
+ApiV1::Answer ApiV1::BuildInfo(const HttpRequest&, const Form&) {
+  // No `features`: Grafana takes any for Mimir's.
+  return SuccessAnswer(AsObject({{"version", std::string(kPrometheusVersion)},
+                                 {"revision", "vigie-" + dependencies_.version},
+                                 {"branch", "vigie"},
+                                 {"buildUser", ""},
+                                 {"buildDate", ""},
+                                 {"goVersion", ""}}));
+}
+
+ApiV1::Answer ApiV1::Config(const HttpRequest&, const Form&) {
+  return SuccessAnswer(
+      AsObject({{"yaml", dependencies_.config_text ? dependencies_.config_text()
+                                                   : ""}}));
+}
+
+ApiV1::Answer ApiV1::Flags(const HttpRequest&, const Form&) {
+  return SuccessAnswer(AsObject(
+      {{"query.max-concurrency",
+        fmt::format("{}", options_.concurrent_queries_max)},
+       {"web.max-connections", fmt::format("{}", options_.connections_max)},
+       {"web.read-timeout",
+        FormatDurationMs(absl::ToInt64Milliseconds(options_.idle_timeout))}}));
+}
+
+ApiV1::Answer ApiV1::RuntimeInfo(const HttpRequest&, const Form&) {
+  char directory[4096] = "";
+  char host[256] = "";
+  if (getcwd(directory, sizeof directory) == nullptr) directory[0] = '\0';
+  if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
+  return SuccessAnswer(
+      AsObject({{"startTime", FormatRfc3339(started_ms_)},
+                {"CWD", directory},
+                {"hostname", host},
+                {"serverTime", FormatRfc3339(dependencies_.clock.NowMs())}}));
+}
+
+ApiV1::Answer ApiV1::TsdbStatus(const HttpRequest& request, const Form& form) {
+  uint64_t limit = 10;
+  if (const std::string_view text = form.Get("limit"); !text.empty()) {
+    absl::StatusOr<uint64_t> parsed = ParseLimit(text);
+    if (!parsed.ok() || *parsed == 0) {
+      return absl::InvalidArgumentError("limit must be a positive number");
+    }
+    limit = *parsed;
+  }
+  ByteAccount account("cardinality", kListingBytesMax, &listings_);
+  VIGIE_ASSIGN_OR_RETURN(const store::Cardinality found,
+                         dependencies_.queryable.CountCardinality(
+                             Tenant{}, limit, {&account, request.stop}));
+  std::string data =
+      fmt::format("{{\"headStats\":{{\"numSeries\":{},\"numLabelPairs\":{}}}",
+                  found.series, found.label_pairs);
+  AppendCounts("seriesCountByMetricName", found.series_by_metric, &data);
+  AppendCounts("labelValueCountByLabelName", found.values_by_label, &data);
+  AppendCounts("memoryInBytesByLabelName", {}, &data);
+  AppendCounts("seriesCountByLabelValuePair", found.series_by_pair, &data);
+  return SuccessAnswer(std::move(data) + "}");
+}
+
+}  // namespace vigie::server
