@@ -1,0 +1,36 @@
+// DataDirectory: the directory that holds everything of a store: who has it
+// (a lock file) and what lies in it (a format file).
+// Layout: docs/formats/data-directory.md.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "store/file_layer.h"
+
+namespace vigie::store {
+
+class DataDirectory {
+ public:
+  // Creates it, its parents too, if it is absent or empty. kUnavailable,
+  // naming the other process, if that has it; or the disk's refusal.
+  // kFailedPrecondition if it is of another version, or holds other things
+  // than vigie's.
+  static absl::StatusOr<std::unique_ptr<DataDirectory>> Open(
+      const std::string& path, FileLayer& files);
+  ~DataDirectory();  // gives the lock back
+
+  std::string log() const { return path_ + "/log"; }
+  std::string blocks() const { return path_ + "/blocks"; }
+  std::string staging() const { return path_ + "/staging"; }
+
+ private:
+  DataDirectory(std::string path, int lock_fd)
+      : path_(std::move(path)), lock_fd_(lock_fd) {}
+
+  const std::string path_;
+  const int lock_fd_;
+};
+
+}  // namespace vigie::store

@@ -1,0 +1,129 @@
+// LocalStore: the store on one machine. One writer thread decides, logs and
+// applies batch by batch; one maintenance thread seals and keeps retention.
+// How the two and the readers meet: docs/decisions/0015-one-writer.md.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "store/admission.h"
+#include "store/blocks.h"
+#include "store/data_directory.h"
+#include "store/file_layer.h"
+#include "store/head.h"
+#include "store/head_lock.h"
+#include "store/log.h"
+#include "store/reader.h"
+#include "store/store.h"
+#include "store/store_metrics.h"
+
+namespace vigie::store {
+
+// A seal is due before its time once the head holds this many samples; at four
+// times as many batches are refused, as seals then keep failing.
+inline constexpr uint64_t kHeadSamplesMax = 16 << 20;
+
+enum class SealStep { kCaptured, kWritten, kPublished, kTrimmed };
+
+struct LocalStoreOptions {
+  StoreOptions store;
+  // Both for tests: the disk below the log, and a call after each step of a
+  // seal.
+  FileLayer* log_files = nullptr;
+  std::function<void(SealStep)> after_step;
+};
+
+class LocalStore final : public Store, private Appender {
+ public:
+  // As Store::Open.
+  static absl::StatusOr<std::unique_ptr<LocalStore>> Open(
+      const std::string& directory, const LocalStoreOptions& options,
+      const Clock& clock, prometheus::Registry& registry);
+  ~LocalStore() override;
+
+  Appender& appender() override { return *this; }
+  const Queryable& queryable() const override { return *reader_; }
+  Records& records() override { return blocks_->records(); }
+  absl::Status Seal() override;
+  absl::Status Close() override;
+  // Drops what retention no longer keeps now, rather than when due.
+  absl::Status ApplyRetention();
+
+ private:
+  struct Waiting {
+    AppendBatch batch;
+    AppendCompletion done;
+    int64_t bytes = 0;
+  };
+  struct Decided;
+
+  LocalStore(const LocalStoreOptions& options, const Clock& clock,
+             prometheus::Registry& registry)
+      : options_(options),
+        clock_(clock),
+        metrics_(registry),
+        admission_(options.store),
+        refusal_log_(clock, absl::Seconds(10)) {}
+
+  absl::Status Load(const std::string& directory);
+  absl::Status LoadSecret(std::string* secret);
+  absl::Status Replay(const Watermark& watermark);
+
+  void Append(AppendBatch batch, AppendCompletion done) override;
+  void RunWriter();
+  void WriteGroup(std::deque<Waiting>* queue);
+  void Complete(Waiting* waiting, AppendOutcome outcome);
+
+  void RunMaintenance(std::stop_token stop);
+  absl::Status SealNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
+  absl::Status KeepRetention()
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
+  bool SealIsDue(int64_t last_seal_ns);
+  void StepDone(SealStep step) {
+    if (options_.after_step) options_.after_step(step);
+  }
+
+  const LocalStoreOptions options_;
+  const Clock& clock_;
+  StoreMetrics metrics_;
+  PosixFileLayer files_;
+  std::unique_ptr<DataDirectory> directory_;
+  std::shared_ptr<Blocks> blocks_;
+  std::unique_ptr<Log> log_;
+
+  HeadLock head_lock_;
+  std::unique_ptr<Head> head_ ABSL_PT_GUARDED_BY(head_lock_);
+  std::unique_ptr<Reader> reader_;
+
+  // Held by the writer from deciding to applying, so that no series that a
+  // batch was resolved to is swept in between. Taken before head_lock_.
+  Mutex admission_mutex_;
+  Admission admission_ ABSL_GUARDED_BY(admission_mutex_);
+
+  Mutex queue_mutex_;  // never held across the log, the head or a callback
+  CondVar queue_wake_;
+  std::deque<Waiting> queue_ ABSL_GUARDED_BY(queue_mutex_);
+  int64_t inflight_bytes_ ABSL_GUARDED_BY(queue_mutex_) = 0;
+  bool closing_ ABSL_GUARDED_BY(queue_mutex_) = false;
+
+  // One seal or sweep at a time; taken before the others.
+  Mutex maintenance_mutex_;
+  uint32_t next_seal_ ABSL_GUARDED_BY(maintenance_mutex_) = 1;
+  int32_t kept_window_ ABSL_GUARDED_BY(maintenance_mutex_) = INT32_MIN;
+  bool reclaim_ ABSL_GUARDED_BY(maintenance_mutex_) = false;
+
+  LogRateLimiter refusal_log_;
+  std::jthread writer_;
+  std::jthread maintenance_;
+};
+
+}  // namespace vigie::store

@@ -1,0 +1,145 @@
+// LocalStore's second thread: seals when due, keeps retention.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "store/local_store.h"
+
+namespace vigie::store {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(1);
+constexpr absl::Duration kBackoffMax = absl::Minutes(1);
+constexpr int64_t kMsNs = 1'000'000;
+
+}  // namespace
+
+absl::Status LocalStore::Seal() {
+  MutexLock lock(maintenance_mutex_);
+  return SealNow();
+}
+
+absl::Status LocalStore::ApplyRetention() {
+  MutexLock lock(maintenance_mutex_);
+  return KeepRetention();
+}
+
+absl::Status LocalStore::SealNow() {
+  SealCapture capture;
+  {
+    HeadWriterLock lock(head_lock_);
+    if (!head_->dirty()) return absl::OkStatus();
+    capture = head_->Capture();
+  }
+  StepDone(SealStep::kCaptured);
+  // Each attempt has its own number: what a failed one may have left behind
+  // is then only a copy, which readers fold.
+  ++next_seal_;
+  const Watermark watermark{capture.end, capture.next_series_id, next_seal_};
+  absl::Status status =
+      blocks_->Write(capture, watermark, options_.store.chunk_samples_max);
+  if (status.ok()) {
+    StepDone(SealStep::kWritten);
+    // Readers take head and blocks under this lock: they see the samples in
+    // one of the two, never in both or in none.
+    HeadWriterLock lock(head_lock_);
+    status = blocks_->Publish();
+    if (status.ok()) head_->Release(capture);
+  }
+  if (!status.ok()) {
+    {
+      HeadWriterLock lock(head_lock_);
+      head_->Restore(capture);
+    }
+    metrics_.seal_failures.Increment();
+    return Prefixed("seal", status);
+  }
+  StepDone(SealStep::kPublished);
+  metrics_.seals.Increment();
+  // What stays is trimmed by the next seal.
+  if (absl::Status trimmed = log_->Trim(capture.end); !trimmed.ok()) {
+    spdlog::warn("store: trim: {}", MessageOf(trimmed));
+  }
+  StepDone(SealStep::kTrimmed);
+  metrics_.log_bytes.Set(static_cast<double>(log_->bytes_on_disk()));
+  metrics_.block_bytes.Set(static_cast<double>(blocks_->bytes_on_disk()));
+  {
+    HeadReaderLock lock(head_lock_);
+    metrics_.head_samples.Set(static_cast<double>(head_->samples()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LocalStore::KeepRetention() {
+  if (options_.store.retention_ms == 0) return absl::OkStatus();
+  const int64_t oldest_ms = clock_.NowMs() - options_.store.retention_ms;
+  const int32_t window = NearestWindowOf(oldest_ms);
+  if (window > kept_window_) {
+    std::vector<std::pair<std::string, std::string>> metadata;
+    {
+      // No batch may be resolved to a series between its row's end and its
+      // own, and no other series may get its labels before that.
+      MutexLock admission(admission_mutex_);
+      std::vector<uint64_t> series;
+      {
+        HeadWriterLock lock(head_lock_);
+        series = head_->DropWindowsBefore(window);
+        metadata = head_->SweepMetadata(oldest_ms);
+      }
+      const absl::Status dropped = blocks_->DropSeries(series);
+      HeadWriterLock lock(head_lock_);
+      if (!dropped.ok()) {
+        head_->KeepUnstored(series);
+        return dropped;
+      }
+      head_->Forget(series);
+      metrics_.head_series.Set(static_cast<double>(head_->index().size()));
+    }
+    VIGIE_RETURN_IF_ERROR(blocks_->DropWindowsBefore(window));
+    VIGIE_RETURN_IF_ERROR(blocks_->DropMetadata(metadata));
+    kept_window_ = window;
+    reclaim_ = true;
+  }
+  if (reclaim_ && blocks_->ReclaimWindowsBefore(window)) {
+    reclaim_ = false;
+    metrics_.block_bytes.Set(static_cast<double>(blocks_->bytes_on_disk()));
+  }
+  return absl::OkStatus();
+}
+
+bool LocalStore::SealIsDue(int64_t last_seal_ns) {
+  HeadReaderLock lock(head_lock_);
+  if (!head_->dirty()) return false;
+  return head_->samples() >= kHeadSamplesMax ||
+         clock_.MonotonicNs() - last_seal_ns >=
+             options_.store.seal_interval_ms * kMsNs;
+}
+
+void LocalStore::RunMaintenance(std::stop_token stop) {
+  int64_t last_seal_ns = clock_.MonotonicNs();
+  int64_t not_before_ns = last_seal_ns;
+  absl::Duration backoff = kTick;
+  while (clock_.SleepFor(kTick, stop)) {
+    if (clock_.MonotonicNs() < not_before_ns) continue;
+    MutexLock lock(maintenance_mutex_);
+    absl::Status status;
+    if (SealIsDue(last_seal_ns)) {
+      status = SealNow();
+      if (status.ok()) last_seal_ns = clock_.MonotonicNs();
+    }
+    if (status.ok()) status = KeepRetention();
+    if (status.ok()) {
+      backoff = kTick;
+      continue;
+    }
+    spdlog::error("store: {}; tried again in {} s", MessageOf(status),
+                  absl::ToInt64Seconds(backoff));
+    blocks_->Resume();
+    not_before_ns = clock_.MonotonicNs() + absl::ToInt64Nanoseconds(backoff);
+    backoff = std::min(2 * backoff, kBackoffMax);
+  }
+}
+
+}  // namespace vigie::store

@@ -1,0 +1,372 @@
+#include "store/reader.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string>
+
+#include "absl/container/flat_hash_set.h"
+#include "base/status_macros.h"
+#include "store/selection.h"
+
+namespace vigie::store {
+namespace {
+
+constexpr size_t kStopStride = 1024;
+
+// Charges that end with the call.
+class ScopedCharge {
+ public:
+  explicit ScopedCharge(ByteAccount* account) : account_(account) {}
+  ~ScopedCharge() { account_->Release(bytes_); }
+  ScopedCharge(const ScopedCharge&) = delete;
+  ScopedCharge& operator=(const ScopedCharge&) = delete;
+
+  absl::Status Add(size_t bytes) {
+    VIGIE_RETURN_IF_ERROR(account_->Charge(static_cast<int64_t>(bytes)));
+    bytes_ += static_cast<int64_t>(bytes);
+    return absl::OkStatus();
+  }
+
+ private:
+  ByteAccount* const account_;
+  int64_t bytes_ = 0;
+};
+
+absl::Status CheckStop(const ReadContext& context, size_t* steps) {
+  if (++*steps % kStopStride == 0 && context.stop.stop_requested()) {
+    return absl::CancelledError("select: cancelled");
+  }
+  return absl::OkStatus();
+}
+
+// What a string in a set or list takes beside its bytes.
+constexpr size_t kNameBytes = 64;
+
+NameList Sorted(std::vector<std::string> names, uint64_t limit) {
+  NameList list;
+  std::sort(names.begin(), names.end());
+  list.truncated = limit > 0 && names.size() > limit;
+  if (list.truncated) names.resize(limit);
+  list.names = std::move(names);
+  return list;
+}
+
+std::vector<NamedCount> Largest(std::vector<NamedCount> counts,
+                                uint64_t limit) {
+  auto before = [](const NamedCount& a, const NamedCount& b) {
+    return a.count != b.count ? a.count > b.count : a.name < b.name;
+  };
+  if (limit > 0 && counts.size() > limit) {
+    std::partial_sort(counts.begin(),
+                      counts.begin() + static_cast<std::ptrdiff_t>(limit),
+                      counts.end(), before);
+    counts.resize(limit);
+  } else {
+    std::sort(counts.begin(), counts.end(), before);
+  }
+  return counts;
+}
+
+// The samples within `range` of what the head holds of `series`.
+SampleColumns Captured(const MemSeries& series, const TimeRange& range) {
+  SampleColumns out;
+  auto slice = [&](const SampleColumns& from, SampleColumns* to) {
+    const size_t begin = from.LowerBound(range.min_ms);
+    const size_t end = static_cast<size_t>(
+        std::upper_bound(from.times_ms.begin(), from.times_ms.end(),
+                         range.max_ms) -
+        from.times_ms.begin());
+    if (begin < end) to->AppendSlice(from, begin, end);
+  };
+  slice(series.open, &out);
+  if (series.sealing != nullptr) {
+    SampleColumns sealing;
+    slice(*series.sealing, &sealing);
+    if (!sealing.empty()) {
+      uint64_t conflicts = 0;
+      out = Merged(sealing, out, &conflicts);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+bool MayHaveSamples(const MemSeries& series, const TimeRange& range) {
+  return series.newest_ms >= range.min_ms && series.windows.Overlaps(range);
+}
+
+absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
+    const SelectRequest& request, const ReadContext& context) const {
+  auto selection = std::make_shared<Selection>();
+  selection->tenant = request.tenant.name;
+  selection->range = request.range;
+  selection->account = context.account;
+  selection->stop = context.stop;
+  selection->metrics = &metrics_;
+  auto charge = [&](size_t bytes) -> absl::Status {
+    VIGIE_RETURN_IF_ERROR(context.account->Charge(static_cast<int64_t>(bytes)));
+    selection->charged += static_cast<int64_t>(bytes);
+    return absl::OkStatus();
+  };
+  if (context.stop.stop_requested()) {
+    return absl::CancelledError("select: cancelled");
+  }
+  {
+    HeadReaderLock lock(lock_);
+    selection->blocks = blocks_.TakeSnapshot();
+    if (!request.range.empty()) {
+      const SeriesIndex& index = head_.index();
+      VIGIE_ASSIGN_OR_RETURN(
+          const SeriesIndex::IdList ids,
+          index.Match(request.tenant.name, request.matchers, context.stop));
+      ScopedCharge candidates(context.account);
+      VIGIE_RETURN_IF_ERROR(candidates.Add(ids.size() * sizeof(ids[0])));
+      const int32_t first = NearestWindowOf(request.range.min_ms);
+      const int32_t last = NearestWindowOf(request.range.max_ms);
+      size_t steps = 0;
+      for (const uint64_t id : ids) {
+        VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+        const MemSeries& series = *index.FindById(id);
+        if (!MayHaveSamples(series, request.range)) continue;
+        SelectedSeries selected{series.labels, id, MetricHash(*series.labels),
+                                series.windows.Within(first, last),
+                                Captured(series, request.range)};
+        VIGIE_RETURN_IF_ERROR(
+            charge(sizeof(selected) + series.labels->bytes().size() +
+                   selected.windows.size() * sizeof(WindowSet::Run) +
+                   static_cast<size_t>(selected.head.bytes())));
+        selection->series.push_back(std::move(selected));
+      }
+    }
+  }
+  std::sort(selection->series.begin(), selection->series.end(),
+            [](const SelectedSeries& a, const SelectedSeries& b) {
+              return *a.labels < *b.labels;
+            });
+  return SnapshotOf(std::move(selection));
+}
+
+absl::StatusOr<SeriesIndex::IdList> Reader::MatchAny(
+    const Tenant& tenant, const std::vector<std::vector<Matcher>>& selectors,
+    const ReadContext& context) const {
+  if (selectors.empty()) return head_.index().All(tenant.name);
+  SeriesIndex::IdList all;
+  for (const std::vector<Matcher>& matchers : selectors) {
+    VIGIE_ASSIGN_OR_RETURN(
+        const SeriesIndex::IdList ids,
+        head_.index().Match(tenant.name, matchers, context.stop));
+    SeriesIndex::IdList merged;
+    std::set_union(all.begin(), all.end(), ids.begin(), ids.end(),
+                   std::back_inserter(merged));
+    all = std::move(merged);
+  }
+  return all;
+}
+
+absl::StatusOr<NameList> Reader::LabelNames(
+    const Tenant& tenant, const TimeRange& range,
+    const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+    const ReadContext& context) const {
+  HeadReaderLock lock(lock_);
+  VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
+                         MatchAny(tenant, selectors, context));
+  // The views live as long as the series, which the lock keeps.
+  absl::flat_hash_set<std::string_view> names;
+  ScopedCharge charged(context.account);
+  size_t steps = 0;
+  for (const uint64_t id : ids) {
+    VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+    const MemSeries& series = *head_.index().FindById(id);
+    if (!MayHaveSamples(series, range)) continue;
+    for (const LabelView& label : *series.labels) {
+      if (names.insert(label.name).second) {
+        VIGIE_RETURN_IF_ERROR(charged.Add(label.name.size() + kNameBytes));
+      }
+    }
+  }
+  return Sorted({names.begin(), names.end()}, limit);
+}
+
+absl::StatusOr<NameList> Reader::LabelValues(
+    const Tenant& tenant, std::string_view label, const TimeRange& range,
+    const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+    const ReadContext& context) const {
+  HeadReaderLock lock(lock_);
+  const SeriesIndex& index = head_.index();
+  ScopedCharge charged(context.account);
+  std::vector<std::string> found;
+  absl::Status status;
+  size_t steps = 0;
+  if (selectors.empty()) {
+    // By value, and of each only as many series as it takes to find one.
+    index.VisitValues(
+        tenant.name, label,
+        [&](std::string_view value, const SeriesIndex::IdList& ids) {
+          for (const uint64_t id : ids) {
+            status = CheckStop(context, &steps);
+            if (!status.ok()) return false;
+            if (!MayHaveSamples(*index.FindById(id), range)) continue;
+            status = charged.Add(value.size() + kNameBytes);
+            if (!status.ok()) return false;
+            found.emplace_back(value);
+            break;
+          }
+          return true;
+        });
+    VIGIE_RETURN_IF_ERROR(status);
+    return Sorted(std::move(found), limit);
+  }
+  VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
+                         MatchAny(tenant, selectors, context));
+  absl::flat_hash_set<std::string_view> values;
+  for (const uint64_t id : ids) {
+    VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+    const MemSeries& series = *index.FindById(id);
+    const std::string_view value = series.labels->Get(label);
+    if (value.empty() || !MayHaveSamples(series, range)) continue;
+    if (values.insert(value).second) {
+      VIGIE_RETURN_IF_ERROR(charged.Add(value.size() + kNameBytes));
+    }
+  }
+  return Sorted({values.begin(), values.end()}, limit);
+}
+
+absl::StatusOr<std::vector<Labels>> Reader::Series(
+    const Tenant& tenant, const TimeRange& range,
+    const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+    const ReadContext& context, bool* truncated) const {
+  std::vector<std::shared_ptr<const Labels>> found;
+  ScopedCharge charged(context.account);
+  {
+    HeadReaderLock lock(lock_);
+    VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
+                           MatchAny(tenant, selectors, context));
+    size_t steps = 0;
+    for (const uint64_t id : ids) {
+      VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+      const MemSeries& series = *head_.index().FindById(id);
+      if (!MayHaveSamples(series, range)) continue;
+      VIGIE_RETURN_IF_ERROR(
+          charged.Add(series.labels->bytes().size() + kNameBytes));
+      found.push_back(series.labels);
+    }
+  }
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return *a < *b; });
+  *truncated = limit > 0 && found.size() > limit;
+  if (*truncated) found.resize(limit);
+  std::vector<Labels> series;
+  series.reserve(found.size());
+  for (const auto& labels : found) series.push_back(*labels);
+  return series;
+}
+
+absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
+    const Tenant& tenant, const TimeRange& range,
+    const std::vector<std::vector<Matcher>>& selectors,
+    const ReadContext& context) const {
+  std::vector<ExemplarSeries> found;
+  ScopedCharge charged(context.account);
+  HeadReaderLock lock(lock_);
+  VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
+                         MatchAny(tenant, selectors, context));
+  size_t steps = 0;
+  for (const uint64_t id : ids) {
+    VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+    const MemSeries& series = *head_.index().FindById(id);
+    ExemplarSeries one;
+    for (const Exemplar& exemplar : series.exemplars) {
+      if (!range.Contains(exemplar.time_ms)) continue;
+      VIGIE_RETURN_IF_ERROR(
+          charged.Add(sizeof(exemplar) + exemplar.labels.bytes().size()));
+      one.exemplars.push_back(exemplar);
+    }
+    if (one.exemplars.empty()) continue;
+    std::stable_sort(one.exemplars.begin(), one.exemplars.end(),
+                     [](const Exemplar& a, const Exemplar& b) {
+                       return a.time_ms < b.time_ms;
+                     });
+    one.series = *series.labels;
+    found.push_back(std::move(one));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const ExemplarSeries& a, const ExemplarSeries& b) {
+              return a.series < b.series;
+            });
+  return found;
+}
+
+absl::StatusOr<std::vector<MetricMetadata>> Reader::ListMetadata(
+    const Tenant& tenant, std::string_view metric,
+    const ReadContext& context) const {
+  std::vector<MetricMetadata> found;
+  ScopedCharge charged(context.account);
+  HeadReaderLock lock(lock_);
+  const auto entries = head_.metadata().find(tenant.name);
+  if (entries == head_.metadata().end()) return found;
+  auto add = [&](const std::string& name,
+                 const MetadataEntry& entry) -> absl::Status {
+    VIGIE_RETURN_IF_ERROR(charged.Add(name.size() + sizeof(MetricMetadata) +
+                                      entry.metadata.help.size()));
+    found.push_back({name, entry.metadata});
+    return absl::OkStatus();
+  };
+  if (!metric.empty()) {
+    const auto it = entries->second.find(metric);
+    if (it != entries->second.end()) {
+      VIGIE_RETURN_IF_ERROR(add(it->first, it->second));
+    }
+    return found;
+  }
+  for (const auto& [name, entry] : entries->second) {
+    VIGIE_RETURN_IF_ERROR(add(name, entry));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const MetricMetadata& a, const MetricMetadata& b) {
+              return a.metric < b.metric;
+            });
+  return found;
+}
+
+absl::StatusOr<Cardinality> Reader::CountCardinality(
+    const Tenant& tenant, uint64_t limit, const ReadContext& context) const {
+  Cardinality result;
+  ScopedCharge charged(context.account);
+  HeadReaderLock lock(lock_);
+  const SeriesIndex& index = head_.index();
+  result.series = index.All(tenant.name).size();
+  std::vector<NamedCount> metrics, labels, pairs;
+  size_t steps = 0;
+  for (const std::string_view name : index.Names(tenant.name)) {
+    uint64_t values = 0;
+    absl::Status status;
+    index.VisitValues(
+        tenant.name, name,
+        [&](std::string_view value, const SeriesIndex::IdList& ids) {
+          ++values;
+          status = CheckStop(context, &steps);
+          if (status.ok()) {
+            status = charged.Add(name.size() + value.size() + kNameBytes);
+          }
+          if (!status.ok()) return false;
+          pairs.push_back({fmt::format("{}={}", name, value), ids.size()});
+          if (name == kMetricName) {
+            metrics.push_back({std::string(value), ids.size()});
+          }
+          return true;
+        });
+    VIGIE_RETURN_IF_ERROR(status);
+    labels.push_back({std::string(name), values});
+  }
+  result.label_pairs = pairs.size();
+  result.series_by_metric = Largest(std::move(metrics), limit);
+  result.values_by_label = Largest(std::move(labels), limit);
+  result.series_by_pair = Largest(std::move(pairs), limit);
+  return result;
+}
+
+}  // namespace vigie::store

@@ -1,0 +1,43 @@
+// Selection: what one Select captured, as a snapshot that reads the rest of it
+// from the blocks when it is asked to.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "store/blocks.h"
+#include "store/queryable.h"
+#include "store/sample_columns.h"
+#include "store/store_metrics.h"
+#include "store/windows.h"
+
+namespace vigie::store {
+
+struct SelectedSeries {
+  std::shared_ptr<const Labels> labels;
+  uint64_t id = 0;
+  uint32_t metric_hash = 0;
+  std::vector<WindowSet::Run> windows;  // those within the range
+  SampleColumns head;                   // what no block holds
+};
+
+struct Selection {
+  // Releases what was charged for it.
+  ~Selection();
+
+  std::string tenant;
+  TimeRange range;
+  std::vector<SelectedSeries> series;  // in order of labels
+  std::vector<std::string> warnings;
+  std::unique_ptr<BlockSnapshot> blocks;
+  ByteAccount* account = nullptr;
+  std::stop_token stop;
+  int64_t charged = 0;
+  StoreMetrics* metrics = nullptr;
+};
+
+std::unique_ptr<SeriesSnapshot> SnapshotOf(
+    std::shared_ptr<const Selection> selection);
+
+}  // namespace vigie::store
