@@ -92,6 +92,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateCountValues(
         fmt::format("invalid label name {}", Quoted(label)));
   }
   Grouping grouping(&context.account, aggregate);
+  grouping.AlsoBy(label);
   std::vector<StepSeries> results;
   VIGIE_ASSIGN_OR_RETURN(auto stream,
                          evaluator->Vector(*aggregate.expr, steps));

@@ -28,8 +28,8 @@ Labels DropLabels(const Labels& labels, const std::vector<std::string>& names) {
 }
 
 absl::StatusOr<size_t> Grouping::GroupOf(const Labels& labels) {
-  Labels key = aggregate_.without ? DropLabels(labels, aggregate_.grouping)
-                                  : KeepLabels(labels, aggregate_.grouping);
+  Labels key =
+      without_ ? DropLabels(labels, names_) : KeepLabels(labels, names_);
   const auto [at, inserted] = groups_.try_emplace(key, labels_.size());
   if (inserted) {
     labels_.push_back(std::move(key));

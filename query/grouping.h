@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -20,9 +21,15 @@ Labels DropLabels(const Labels& labels, const std::vector<std::string>& names);
 
 class Grouping {
  public:
-  // `aggregate` outlives the grouping.
   Grouping(ByteAccount* account, const AggregateExpr& aggregate)
-      : aggregate_(aggregate), charge_(account) {}
+      : without_(aggregate.without),
+        names_(aggregate.grouping),
+        charge_(account) {}
+
+  // A label that groups are told apart by, whatever `by` says.
+  void AlsoBy(std::string_view label) {
+    if (!without_) names_.emplace_back(label);
+  }
 
   // The group's number, from 0 in the order of first sight.
   absl::StatusOr<size_t> GroupOf(const Labels& labels);
@@ -30,7 +37,8 @@ class Grouping {
   size_t size() const { return labels_.size(); }
 
  private:
-  const AggregateExpr& aggregate_;
+  const bool without_;
+  std::vector<std::string> names_;
   absl::flat_hash_map<Labels, size_t> groups_;
   std::vector<Labels> labels_;
   Charge charge_;

@@ -44,20 +44,29 @@ note() {  # note NAME SECONDS TEXT
   summary+=("$(printf '%-28s %5d s  %s' "$1" "$2" "$3")")
 }
 
-# step NAME COMMAND...: one thing that passes or fails.
+# step NAME COMMAND...: one thing that passes or fails; exit status 77 says that
+# it was skipped, which counts as neither.
 step() {
-  local name=$1 begin=$SECONDS
+  local name=$1 begin=$SECONDS status=0
   shift
   printf '\n=== %s\n' "$name"
-  if "$@"; then
-    passed=$((passed + 1))
-    note "$name" $((SECONDS - begin)) ok
-  else
-    printf 'FAILED: %s\n' "$name"
-    failed=$((failed + 1))
-    note "$name" $((SECONDS - begin)) FAILED
-    return 1
-  fi
+  "$@" || status=$?
+  case $status in
+    0)
+      passed=$((passed + 1))
+      note "$name" $((SECONDS - begin)) ok
+      ;;
+    77)
+      printf 'SKIPPED: %s\n' "$name"
+      note "$name" $((SECONDS - begin)) SKIPPED
+      ;;
+    *)
+      printf 'FAILED: %s\n' "$name"
+      failed=$((failed + 1))
+      note "$name" $((SECONDS - begin)) FAILED
+      ;;
+  esac
+  return $status
 }
 
 # test_step NAME PRESET CTEST-ARGUMENT...: counts each test of ctest.
