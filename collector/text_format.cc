@@ -369,6 +369,11 @@ absl::Status TextParser::ErrorAt(const char* at,
       "{}:{}: {}", entry_line_, at - entry_line_start_ + 1, message));
 }
 
+std::string TextParser::PlaceOf(const TextEntry& entry) const {
+  return fmt::format("{}:{}", entry_line_,
+                     entry.series.data() - entry_line_start_ + 1);
+}
+
 absl::StatusOr<bool> TextParser::Next(TextEntry* entry) {
   while (at_ != end_) {
     entry_line_ = line_;

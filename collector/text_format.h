@@ -72,6 +72,9 @@ class TextParser {
   absl::Status ReadLabels(const TextEntry& entry, TextLabels* out) const;
   absl::Status ReadExemplar(const TextEntry& entry, Exemplar* out) const;
 
+  // "line:column" of the sample that Next gave last, for errors of others.
+  std::string PlaceOf(const TextEntry& entry) const;
+
  private:
   struct Fault {
     const char* at = nullptr;
