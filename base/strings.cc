@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace vigie {
 
@@ -16,6 +17,12 @@ bool IsValidUtf8(std::string_view s) {
   const auto* p = reinterpret_cast<const unsigned char*>(s.data());
   const auto* end = p + s.size();
   while (p < end) {
+    // Names and values are ASCII as a rule: eight bytes at a time.
+    for (uint64_t word; end - p >= 8; p += 8) {
+      std::memcpy(&word, p, 8);
+      if ((word & 0x8080808080808080) != 0) break;
+    }
+    if (p == end) break;
     if (*p < 0x80) {
       ++p;
       continue;

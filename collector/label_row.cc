@@ -1,10 +1,15 @@
 #include "collector/label_row.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 namespace vigie::collector {
+namespace {
+
+// Few labels, mostly in order already: std::stable_sort would allocate.
+constexpr size_t kInsertionSortMax = 32;
+
+}  // namespace
 
 void LabelRow::Clear() {
   entries_.clear();
@@ -13,10 +18,21 @@ void LabelRow::Clear() {
 }
 
 void LabelRow::Finish() {
-  std::stable_sort(entries_.begin(), entries_.end(),
-                   [](const Entry& a, const Entry& b) {
-                     return std::tie(a.label, a.key) < std::tie(b.label, b.key);
-                   });
+  const auto before = [](const Entry& a, const Entry& b) {
+    return a.label != b.label ? a.label < b.label : a.key < b.key;
+  };
+  if (entries_.size() > kInsertionSortMax) {
+    std::stable_sort(entries_.begin(), entries_.end(), before);
+  } else {
+    for (size_t i = 1; i < entries_.size(); ++i) {
+      const Entry entry = entries_[i];
+      size_t at = i;
+      for (; at > 0 && before(entry, entries_[at - 1]); --at) {
+        entries_[at] = entries_[at - 1];
+      }
+      entries_[at] = entry;
+    }
+  }
   size_t kept = 0;
   for (size_t i = 0; i < entries_.size();) {
     size_t end = i + 1;

@@ -377,7 +377,17 @@ class Decoder {
     return true;
   }
 
-  // Empty if nothing is left of the key. Each key is translated once.
+  // Empty if nothing is left of the key. Each key is translated once; that of
+  // the attribute at the same place of the point before is the likely one.
+  std::string_view LabelName(std::string_view key, size_t place) {
+    if (place >= likely_names_.size()) likely_names_.resize(place + 1);
+    auto& [likely_key, likely_label] = likely_names_[place];
+    if (key != likely_key || key.empty()) {
+      likely_label = LabelName(key);
+      likely_key = key;
+    }
+    return likely_label;
+  }
   std::string_view LabelName(std::string_view key) {
     if (auto it = label_names_.find(key); it != label_names_.end()) {
       return it->second;
@@ -395,7 +405,7 @@ class Decoder {
     for (size_t i = 0; i < attributes_.size(); ++i) {
       std::string_view key, value;
       if (!ReadAttribute(attributes_[i], &row_, &key, &value)) return false;
-      const std::string_view label = LabelName(key);
+      const std::string_view label = LabelName(key, i);
       if (label.empty()) {
         Refuse(kInvalidLabels,
                fmt::format("attributes[{}]: {} leaves no label name", i,
@@ -910,6 +920,7 @@ class Decoder {
   // Attribute names, views into message_, and what they became.
   absl::flat_hash_map<std::string_view, std::string_view> label_names_;
   std::deque<std::string> label_texts_;
+  std::vector<std::pair<std::string_view, std::string_view>> likely_names_;
 };
 
 }  // namespace

@@ -175,15 +175,15 @@ class Decoder {
       if (!IsValidUtf8(label.name)) {
         return fmt::format("the name of labels[{}] is not UTF-8", i);
       }
-      const std::string name = Quoted(label.name.substr(0, 200));
+      const auto name = [&] { return Quoted(label.name.substr(0, 200)); };
       if (!IsValidUtf8(label.value)) {
-        return fmt::format("the value of label {} is not UTF-8", name);
+        return fmt::format("the value of label {} is not UTF-8", name());
       }
       if (i > 0 && label.name == labels_[i - 1].name) {
-        return fmt::format("label {} occurs twice", name);
+        return fmt::format("label {} occurs twice", name());
       }
       if (i > 0 && label.name < labels_[i - 1].name) {
-        return fmt::format("label {} is not in sorted order", name);
+        return fmt::format("label {} is not in sorted order", name());
       }
       has_name |= label.name == kMetricName && !label.value.empty();
     }

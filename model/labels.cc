@@ -21,6 +21,12 @@ void PutString(std::string_view s, std::string* out) {
   out->append(s);
 }
 
+size_t VarintBytes(uint64_t n) {
+  size_t bytes = 1;
+  for (; n >= 0x80; n >>= 7) ++bytes;
+  return bytes;
+}
+
 // Null if the bytes end within the length or the string.
 const char* TakeString(const char* p, const char* end, std::string_view* out) {
   uint64_t n = 0;
@@ -66,15 +72,22 @@ Labels::Labels(
 }
 
 Labels Labels::FromSorted(const std::vector<LabelView>& labels) {
+  // Every new series comes through here: one allocation, written in place.
   size_t size = 0;
   for (const LabelView& label : labels) {
-    size += label.name.size() + label.value.size() + 4;
+    size += VarintBytes(label.name.size()) + label.name.size() +
+            VarintBytes(label.value.size()) + label.value.size();
   }
-  std::string out;
-  out.reserve(size);
+  std::string out(size, '\0');
+  char* p = out.data();
   for (const LabelView& label : labels) {
-    PutString(label.name, &out);
-    PutString(label.value, &out);
+    for (const std::string_view s : {label.name, label.value}) {
+      uint64_t n = s.size();
+      for (; n >= 0x80; n >>= 7) *p++ = static_cast<char>(n | 0x80);
+      *p++ = static_cast<char>(n);
+      std::memcpy(p, s.data(), s.size());
+      p += s.size();
+    }
   }
   return Labels(std::move(out));
 }

@@ -329,6 +329,23 @@ TEST(OtlpDecodeTest, JoinsAttributesThatBecomeOneLabel) {
   EXPECT_THAT(FloatsOf(request), ElementsAre("x{a_b=\"1;2\"} 1 @0"));
 }
 
+TEST(OtlpDecodeTest, KeepsLongAndForeignValuesAsTheyAre) {
+  for (const std::string& value :
+       {std::string(127, 'a'), std::string(128, 'b'), std::string(20'000, 'c'),
+        std::string("1234567\xC3\xA9"), std::string("12345678\xE6\xB8\xA9x")}) {
+    ExportRequest request;
+    SetAttribute(
+        AddGauge(AddResource(&request, {}), "x", 1)->mutable_attributes(), "k",
+        value);
+
+    auto decoded = Decode(request);
+
+    ASSERT_THAT(decoded, IsOk());
+    EXPECT_EQ(decoded->batches.at(0).batch.series.at(0).labels,
+              Labels({{"__name__", "x"}, {"k", value}}));
+  }
+}
+
 TEST(OtlpDecodeTest, WritesValuesOfOtherKindsAsText) {
   ExportRequest request;
   auto* attributes =
