@@ -121,7 +121,9 @@ void LocalStore::RunMaintenance(std::stop_token stop) {
   int64_t last_seal_ns = clock_.MonotonicNs();
   int64_t not_before_ns = last_seal_ns;
   absl::Duration backoff = kTick;
-  while (clock_.SleepFor(kTick, stop)) {
+  const absl::Duration tick =
+      std::min(kTick, absl::Milliseconds(options_.store.seal_interval_ms));
+  while (clock_.SleepFor(tick, stop)) {
     if (clock_.MonotonicNs() < not_before_ns) continue;
     MutexLock lock(maintenance_mutex_);
     absl::Status status;

@@ -11,6 +11,9 @@ constexpr int64_t kSecondMs = 1000;
 constexpr int64_t kHourMs = 3600 * kSecondMs;
 constexpr int64_t kDayMs = 24 * kHourMs;
 constexpr int64_t kYearMs = 365 * kDayMs;
+// Short intervals make many small files: of use to tests that want seals
+// under way when they pull the plug.
+constexpr int64_t kSealIntervalMinMs = 10;
 
 // Reads the key if it is there; an error names its place.
 absl::Status ReadDuration(yaml::MapReader* map, std::string_view key,
@@ -42,7 +45,7 @@ absl::StatusOr<StoreOptions> ParseStoreOptions(const yaml::Node& section) {
   VIGIE_RETURN_IF_ERROR(ReadDuration(&map, "future_window", 0, kYearMs,
                                      /*zero_allowed=*/true,
                                      &options.future_window_ms));
-  VIGIE_RETURN_IF_ERROR(ReadDuration(&map, "seal_interval", 10 * kSecondMs,
+  VIGIE_RETURN_IF_ERROR(ReadDuration(&map, "seal_interval", kSealIntervalMinMs,
                                      kDayMs, /*zero_allowed=*/false,
                                      &options.seal_interval_ms));
   if (const yaml::Node* node = map.Find("chunk_samples_max")) {
