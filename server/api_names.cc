@@ -78,16 +78,20 @@ absl::StatusOr<Listing> ReadListing(const Form& form) {
   return listing;
 }
 
-HttpAnswer AnswerNames(store::NameList list) {
+absl::StatusOr<HttpAnswer> AnswerNames(store::NameList list,
+                                       ByteAccount& results) {
   std::vector<std::string> warnings = std::move(list.warnings);
   if (list.truncated) warnings.emplace_back(kTruncatedWarning);
   const size_t size = list.names.size();
-  return StreamAnswer(std::make_unique<ListSource>(
-      size,
-      [names = std::move(list.names)](size_t i, std::string* out) {
-        AppendJsonString(names[i], out);
-      },
-      std::move(warnings)));
+  const int64_t bytes = BytesOf(list.names);
+  return StreamAnswer(
+      std::make_unique<ListSource>(
+          size,
+          [names = std::move(list.names)](size_t i, std::string* out) {
+            AppendJsonString(names[i], out);
+          },
+          std::move(warnings)),
+      bytes, results);
 }
 
 }  // namespace
@@ -116,7 +120,7 @@ ApiV1::Answer ApiV1::LabelNames(const HttpRequest& request, const Form& form) {
                          dependencies_.queryable.LabelNames(
                              Tenant{}, listing.range, listing.selectors,
                              listing.limit, {&account, request.stop}));
-  return AnswerNames(std::move(list));
+  return AnswerNames(std::move(list), results_);
 }
 
 ApiV1::Answer ApiV1::LabelValues(const HttpRequest& request, const Form& form) {
@@ -131,7 +135,7 @@ ApiV1::Answer ApiV1::LabelValues(const HttpRequest& request, const Form& form) {
                          dependencies_.queryable.LabelValues(
                              Tenant{}, label, listing.range, listing.selectors,
                              listing.limit, {&account, request.stop}));
-  return AnswerNames(std::move(list));
+  return AnswerNames(std::move(list), results_);
 }
 
 ApiV1::Answer ApiV1::Series(const HttpRequest& request, const Form& form) {
@@ -149,12 +153,15 @@ ApiV1::Answer ApiV1::Series(const HttpRequest& request, const Form& form) {
   std::vector<std::string> warnings;
   if (truncated) warnings.emplace_back(kTruncatedWarning);
   const size_t size = found.size();
-  return StreamAnswer(std::make_unique<ListSource>(
-      size,
-      [found = std::move(found)](size_t i, std::string* out) {
-        AppendLabels(found[i], out);
-      },
-      std::move(warnings)));
+  const int64_t bytes = BytesOf(found);
+  return StreamAnswer(
+      std::make_unique<ListSource>(
+          size,
+          [found = std::move(found)](size_t i, std::string* out) {
+            AppendLabels(found[i], out);
+          },
+          std::move(warnings)),
+      bytes, results_);
 }
 
 ApiV1::Answer ApiV1::Metadata(const HttpRequest& request, const Form& form) {

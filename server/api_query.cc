@@ -72,7 +72,7 @@ void Truncate(uint64_t limit, query::QueryResult* result) {
 
 absl::StatusOr<HttpAnswer> AnswerQuery(
     absl::StatusOr<query::QueryResult> result,
-    const QueryParameters& parameters) {
+    const QueryParameters& parameters, ByteAccount& results) {
   if (!result.ok()) {
     // What is wrong with the text is said of the parameter.
     return result.status().code() == absl::StatusCode::kInvalidArgument
@@ -89,8 +89,10 @@ absl::StatusOr<HttpAnswer> AnswerQuery(
     }
   }
   Truncate(parameters.limit, &*result);
+  const int64_t bytes = BytesOf(*result);
   return StreamAnswer(
-      std::make_unique<ResultSource>(*std::move(result), parameters.stats));
+      std::make_unique<ResultSource>(*std::move(result), parameters.stats),
+      bytes, results);
 }
 
 // The matchers of every selector in the expression.
@@ -173,7 +175,7 @@ ApiV1::Answer ApiV1::Query(const HttpRequest& request, const Form& form) {
   query.lookback_ms = parameters.lookback_ms;
   query.timeout_ms = parameters.timeout_ms;
   query.stop = request.stop;
-  return AnswerQuery(dependencies_.engine.Run(query), parameters);
+  return AnswerQuery(dependencies_.engine.Run(query), parameters, results_);
 }
 
 ApiV1::Answer ApiV1::QueryRange(const HttpRequest& request, const Form& form) {
@@ -212,7 +214,7 @@ ApiV1::Answer ApiV1::QueryRange(const HttpRequest& request, const Form& form) {
   query.lookback_ms = parameters.lookback_ms;
   query.timeout_ms = parameters.timeout_ms;
   query.stop = request.stop;
-  return AnswerQuery(dependencies_.engine.Run(query), parameters);
+  return AnswerQuery(dependencies_.engine.Run(query), parameters, results_);
 }
 
 ApiV1::Answer ApiV1::QueryExemplars(const HttpRequest& request,
@@ -234,12 +236,22 @@ ApiV1::Answer ApiV1::QueryExemplars(const HttpRequest& request,
       dependencies_.queryable.Exemplars(Tenant{}, range, selectors,
                                         {&account, request.stop}));
   const size_t size = found.size();
-  return StreamAnswer(std::make_unique<ListSource>(
-      size,
-      [found = std::move(found)](size_t i, std::string* out) {
-        AppendExemplars(found[i], out);
-      },
-      std::vector<std::string>()));
+  int64_t bytes = 0;
+  for (const store::ExemplarSeries& series : found) {
+    bytes += static_cast<int64_t>(series.series.bytes().size() + sizeof series +
+                                  series.exemplars.size() * sizeof(Exemplar));
+    for (const Exemplar& exemplar : series.exemplars) {
+      bytes += static_cast<int64_t>(exemplar.labels.bytes().size());
+    }
+  }
+  return StreamAnswer(
+      std::make_unique<ListSource>(
+          size,
+          [found = std::move(found)](size_t i, std::string* out) {
+            AppendExemplars(found[i], out);
+          },
+          std::vector<std::string>()),
+      bytes, results_);
 }
 
 ApiV1::Answer ApiV1::FormatQuery(const HttpRequest&, const Form& form) {

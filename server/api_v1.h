@@ -21,6 +21,8 @@ namespace vigie::server {
 // What the listing calls (labels, series, ...) may hold, one and together.
 inline constexpr int64_t kListingBytesMax = 256 << 20;
 inline constexpr int64_t kListingsBytesMax = 1LL << 30;
+// Results whose sending takes more than one piece, together.
+inline constexpr int64_t kResultsBytesMax = 2LL << 30;
 
 class ApiV1 {
  public:
@@ -64,6 +66,7 @@ class ApiV1 {
   const HttpOptions options_;
   const int64_t started_ms_;
   ByteAccount listings_{"listings", kListingsBytesMax};
+  ByteAccount results_{"results being sent", kResultsBytesMax};
 };
 
 // The parameters of the URL and, for POST, of a form-encoded body, which come

@@ -45,6 +45,13 @@ class Frontend final : public HttpFrontend {
     api_.AddRoutes(router_);
   }
 
+  ~Frontend() override {
+    server_.reset();
+    // A task may still be on its way out of the router after its answer went.
+    queries_.Stop();
+    codec_.Stop();
+  }
+
   absl::Status Listen(const std::string& address) {
     HttpLimits limits;
     limits.body_bytes_max = options_.body_bytes_max;
@@ -79,7 +86,6 @@ class Frontend final : public HttpFrontend {
   TaskPool queries_;
   Router router_;
   ApiV1 api_;
-  // Last, so first to go: no request is left when the rest goes.
   std::unique_ptr<HttpServer> server_;
 };
 

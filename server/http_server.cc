@@ -63,6 +63,14 @@ std::chrono::nanoseconds ToChrono(absl::Duration duration) {
 
 class Connection;
 
+// Lets another thread come back to a strand. The strand's executor must not
+// outlive its io_context, and that thread may let go of it after the server
+// has ended.
+struct Lease {
+  std::shared_ptr<asio::io_context> io;  // first, so destroyed last
+  asio::any_io_executor executor;
+};
+
 // What the connections of one server share; outlives them all.
 struct Core {
   Core(const HttpLimits& limits, HttpServer::Handler handler, TaskPool& codec,
@@ -82,7 +90,8 @@ struct Core {
   HttpServerMetrics metrics;
   ByteAccount bodies;
   LogRateLimiter log_limiter;
-  asio::io_context io{kIoThreads};
+  const std::shared_ptr<asio::io_context> io =
+      std::make_shared<asio::io_context>(kIoThreads);
 
   Mutex mutex;
   CondVar closed;
@@ -92,18 +101,18 @@ struct Core {
   bool draining ABSL_GUARDED_BY(mutex) = false;
 };
 
-// Runs `work` on the pool; the caller goes on where it was.
-asio::awaitable<void> RunOn(TaskPool& pool, absl::AnyInvocable<void()> work) {
+// Runs `work` on the codec pool; the caller goes on where it was.
+asio::awaitable<void> RunOn(Core& core, absl::AnyInvocable<void()> work) {
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(
-      [&pool, &work](auto handler) {
-        auto executor = asio::get_associated_executor(handler);
-        TaskPool::Task task = [&work, executor,
+      [&core, &work](auto handler) {
+        Lease lease{core.io, asio::get_associated_executor(handler)};
+        TaskPool::Task task = [&work, lease = std::move(lease),
                                handler = std::move(handler)]() mutable {
           work();
-          asio::post(executor, std::move(handler));
+          asio::post(lease.executor, std::move(handler));
         };
         // A full pool must not lose the connection: do it here.
-        if (!pool.TrySubmit(task)) std::move(task)();
+        if (!core.codec.TrySubmit(task)) std::move(task)();
       },
       asio::use_awaitable);
 }
@@ -502,12 +511,13 @@ asio::awaitable<HttpAnswer> Connection::Handle(HttpRequest request) {
       co_await asio::async_initiate<const asio::use_awaitable_t<>&,
                                     void(std::unique_ptr<HttpAnswer>)>(
           [this, &request](auto handler) {
-            auto executor = asio::get_associated_executor(handler);
-            Responder responder([executor, handler = std::move(handler)](
+            Lease lease{core_.io, asio::get_associated_executor(handler)};
+            Responder responder([lease = std::move(lease),
+                                 handler = std::move(handler)](
                                     HttpAnswer answer) mutable {
-              asio::post(executor, [handler = std::move(handler),
-                                    answer = std::make_unique<HttpAnswer>(
-                                        std::move(answer))]() mutable {
+              asio::post(lease.executor, [handler = std::move(handler),
+                                          answer = std::make_unique<HttpAnswer>(
+                                              std::move(answer))]() mutable {
                 std::move(handler)(std::move(answer));
               });
             });
@@ -538,7 +548,7 @@ asio::awaitable<bool> Connection::Send(HttpAnswer answer,
       if (answer.rest == nullptr) compressor->Finish(&out);
       answer.body = std::move(out);
     };
-    co_await RunOn(core_.codec, std::move(work));
+    co_await RunOn(core_, std::move(work));
   }
   std::string head = FormatHead(answer, form);
   if (answer.rest != nullptr && !form.head_only) {
@@ -585,7 +595,7 @@ asio::awaitable<bool> Connection::SendRest(
         if (piece.size() >= kPieceBytes / 4) break;
       }
     };
-    co_await RunOn(core_.codec, std::move(work));
+    co_await RunOn(core_, std::move(work));
     if (cancelled_) co_return false;
   }
 }
@@ -647,7 +657,7 @@ class BeastServer final : public HttpServer {
   BeastServer(const HttpLimits& limits, Handler handler, TaskPool& codec,
               const Clock& clock, prometheus::Registry& registry)
       : core_(limits, std::move(handler), codec, clock, registry),
-        acceptor_(asio::make_strand(core_.io)) {}
+        acceptor_(asio::make_strand(*core_.io)) {}
 
   ~BeastServer() override {
     Shutdown(absl::ZeroDuration());
@@ -688,7 +698,7 @@ absl::Status BeastServer::Listen(const std::string& address) {
   }
   if (host.empty()) host = "0.0.0.0";
   error_code error;
-  tcp::resolver resolver(core_.io);
+  tcp::resolver resolver(*core_.io);
   const auto found = resolver.resolve(
       host, address.substr(colon + 1),
       tcp::resolver::passive | tcp::resolver::numeric_service, error);
@@ -704,9 +714,9 @@ absl::Status BeastServer::Listen(const std::string& address) {
   address_ = fmt::format("{}:{}", address.substr(0, colon), port);
 
   asio::co_spawn(acceptor_.get_executor(), Accept(), [](std::exception_ptr) {});
-  work_.emplace(core_.io.get_executor());
+  work_.emplace(core_.io->get_executor());
   for (int i = 0; i < kIoThreads; ++i) {
-    threads_.emplace_back([this] { core_.io.run(); });
+    threads_.emplace_back([this] { core_.io->run(); });
   }
   return absl::OkStatus();
 }
@@ -715,7 +725,7 @@ asio::awaitable<void> BeastServer::Accept() {
   asio::steady_timer pause(acceptor_.get_executor());
   while (acceptor_.is_open()) {
     auto [error, socket] = co_await acceptor_.async_accept(
-        asio::make_strand(core_.io), asio::as_tuple(asio::use_awaitable));
+        asio::make_strand(*core_.io), asio::as_tuple(asio::use_awaitable));
     if (!error) {
       Open(std::move(socket));
       continue;

@@ -74,6 +74,20 @@ void AppendHistogramPoint(int64_t time_ms, const FloatHistogram& histogram,
   *out += ']';
 }
 
+class ChargedSource final : public BodySource {
+ public:
+  ChargedSource(std::unique_ptr<BodySource> source, int64_t bytes,
+                ByteAccount& account)
+      : source_(std::move(source)), bytes_(bytes), account_(account) {}
+  ~ChargedSource() override { account_.Release(bytes_); }
+  bool Next(std::string* out) override { return source_->Next(out); }
+
+ private:
+  const std::unique_ptr<BodySource> source_;
+  const int64_t bytes_;
+  ByteAccount& account_;
+};
+
 }  // namespace
 
 HttpAnswer SuccessAnswer(std::string data,
@@ -98,10 +112,58 @@ HttpAnswer ErrorAnswer(const absl::Status& error) {
   return answer;
 }
 
-HttpAnswer StreamAnswer(std::unique_ptr<BodySource> source) {
+absl::StatusOr<HttpAnswer> StreamAnswer(std::unique_ptr<BodySource> source,
+                                        int64_t bytes, ByteAccount& account) {
   HttpAnswer answer = JsonAnswer(200);
-  if (source->Next(&answer.body)) answer.rest = std::move(source);
+  if (!source->Next(&answer.body)) return answer;
+  if (absl::Status status = account.Charge(bytes); !status.ok()) {
+    // Not this answer is too long: too many are on their way.
+    return absl::ResourceExhaustedError(status.message());
+  }
+  answer.rest =
+      std::make_unique<ChargedSource>(std::move(source), bytes, account);
   return answer;
+}
+
+int64_t BytesOf(const query::QueryResult& result) {
+  size_t bytes = 0;
+  const auto add = [&](const FloatHistogram& histogram) {
+    bytes += sizeof histogram + 8 * (histogram.positive_buckets.size() +
+                                     histogram.negative_buckets.size() +
+                                     histogram.positive_spans.size() +
+                                     histogram.negative_spans.size() +
+                                     histogram.custom_values.size());
+  };
+  if (const auto* vector = std::get_if<query::Vector>(&result.value)) {
+    for (const query::VectorElement& element : *vector) {
+      bytes += sizeof element + element.labels.bytes().size();
+      for (const FloatHistogram& histogram : element.histogram) add(histogram);
+    }
+  } else if (const auto* matrix = std::get_if<query::Matrix>(&result.value)) {
+    for (const query::MatrixSeries& series : *matrix) {
+      bytes += sizeof series + series.labels.bytes().size() +
+               series.floats.size() * sizeof(Sample);
+      for (const query::HistogramSample& point : series.histograms) {
+        bytes += sizeof point.time_ms;
+        add(point.histogram);
+      }
+    }
+  }
+  return static_cast<int64_t>(bytes);
+}
+
+int64_t BytesOf(const std::vector<std::string>& names) {
+  size_t bytes = 0;
+  for (const std::string& name : names) bytes += sizeof name + name.size();
+  return static_cast<int64_t>(bytes);
+}
+
+int64_t BytesOf(const std::vector<Labels>& series) {
+  size_t bytes = 0;
+  for (const Labels& labels : series) {
+    bytes += sizeof labels + labels.bytes().size();
+  }
+  return static_cast<int64_t>(bytes);
 }
 
 ListSource::ListSource(size_t items, AppendItem append,

@@ -11,6 +11,9 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/byte_account.h"
+#include "model/labels.h"
 #include "query/value.h"
 #include "server/http_message.h"
 
@@ -75,7 +78,16 @@ class ResultSource final : public BodySource {
   size_t histogram_ = 0;  // the next of its histograms
 };
 
-// 200 with the first piece made here, so that a short answer is one body.
-HttpAnswer StreamAnswer(std::unique_ptr<BodySource> source);
+// 200 with the first piece made here, so that a short answer is one body. For
+// a long one `bytes`, what the source holds, are charged to `account` until it
+// is sent: slow clients must not hold the memory of all. kResourceExhausted
+// if that is too much; `account` outlives the answer.
+absl::StatusOr<HttpAnswer> StreamAnswer(std::unique_ptr<BodySource> source,
+                                        int64_t bytes, ByteAccount& account);
+
+// About what a result takes in memory.
+int64_t BytesOf(const query::QueryResult& result);
+int64_t BytesOf(const std::vector<std::string>& names);
+int64_t BytesOf(const std::vector<Labels>& series);
 
 }  // namespace vigie::server

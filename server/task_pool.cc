@@ -5,27 +5,31 @@
 namespace vigie::server {
 
 TaskPool::TaskPool(int64_t threads, int64_t queued_max)
-    : queued_max_(queued_max) {
+    : queued_max_(queued_max), threads_count_(threads) {
   threads_.reserve(threads);
   for (int64_t i = 0; i < threads; ++i) {
     threads_.emplace_back([this] { Work(); });
   }
 }
 
-TaskPool::~TaskPool() {
+TaskPool::~TaskPool() { Stop(); }
+
+void TaskPool::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
   }
   changed_.NotifyAll();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 bool TaskPool::TrySubmit(Task& task) {
   {
     MutexLock lock(mutex_);
+    if (stopping_) return false;
     // A free thread will take the task at once, so it is not one that waits.
-    const int64_t idle = static_cast<int64_t>(threads_.size()) - running_;
+    const int64_t idle = threads_count_ - running_;
     const int64_t waiting = static_cast<int64_t>(queue_.size()) - idle;
     if (waiting >= queued_max_) return false;
     queue_.push_back(std::move(task));

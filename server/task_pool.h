@@ -17,13 +17,15 @@ class TaskPool {
   using Task = absl::AnyInvocable<void() &&>;
 
   TaskPool(int64_t threads, int64_t queued_max);
-  // Runs what is queued, then joins.
-  ~TaskPool();
+  ~TaskPool();  // as Stop does
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
 
   // False if the queue is full; `task` is then still the caller's.
   bool TrySubmit(Task& task);
+
+  // Runs what is queued, then joins. Afterwards every task is refused.
+  void Stop();
 
   int64_t running() const;
   int64_t queued() const;
@@ -32,6 +34,7 @@ class TaskPool {
   void Work();
 
   const int64_t queued_max_;
+  const int64_t threads_count_;
   mutable Mutex mutex_;
   CondVar changed_;
   std::deque<Task> queue_ ABSL_GUARDED_BY(mutex_);

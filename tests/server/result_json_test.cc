@@ -5,10 +5,13 @@
 
 #include <utility>
 
+#include "tests/support/status_matchers.h"
+
 namespace vigie::server {
 namespace {
 
 using ::testing::HasSubstr;
+using vigie::testing::HasError;
 
 // All pieces, each checked to be short.
 std::string Drain(BodySource& source) {
@@ -131,6 +134,40 @@ TEST(ResultJsonTest, WritesAListInPiecesWithWarnings) {
 
   EXPECT_TRUE(text.starts_with(R"({"status":"success","data":[0,1,2,)"));
   EXPECT_TRUE(text.ends_with(R"(,29999],"warnings":["cut"]})"));
+}
+
+TEST(ResultJsonTest, ChargesWhatALongAnswerHoldsUntilItIsSent) {
+  query::Matrix matrix(1);
+  matrix[0].floats.resize(10'000);
+  query::QueryResult result;
+  result.value = std::move(matrix);
+  const int64_t bytes = BytesOf(result);
+  ByteAccount account("results being sent", bytes);
+  const auto stream = [&] {
+    return StreamAnswer(std::make_unique<ResultSource>(result, StatsBlock{}),
+                        bytes, account);
+  };
+
+  EXPECT_GE(bytes, 160'000);
+  {
+    const absl::StatusOr<HttpAnswer> sending = stream();
+    ASSERT_TRUE(sending.ok());
+    EXPECT_EQ(account.bytes(), bytes);
+    EXPECT_THAT(stream(), HasError(absl::StatusCode::kResourceExhausted,
+                                   HasSubstr("results being sent")));
+  }
+  EXPECT_EQ(account.bytes(), 0);
+}
+
+TEST(ResultJsonTest, AShortAnswerIsOneBodyAndChargesNothing) {
+  ByteAccount account("results being sent", 0);
+
+  const absl::StatusOr<HttpAnswer> answer = StreamAnswer(
+      std::make_unique<ResultSource>(query::QueryResult{}, StatsBlock{}), 100,
+      account);
+
+  ASSERT_TRUE(answer.ok());
+  EXPECT_EQ(answer->rest, nullptr);
 }
 
 TEST(ResultJsonTest, GivesErrorsPrometheussTypeAndStatus) {
