@@ -62,10 +62,12 @@ Window WindowBounds(const TimeShift& shift, int64_t range_ms, int64_t time_ms);
 // Each node's own file.
 absl::StatusOr<std::unique_ptr<SeriesStream>> SelectVector(
     QueryContext* context, const VectorSelector& selector, const Steps& steps);
-// Cells are the times (in seconds) of the samples that the selector finds.
-absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimestamps(
+// Instead of values, cells are times in seconds: of the samples that the
+// selector finds, or of their start. An info metric must not be a histogram.
+enum class SampleTimes { kSamples, kStarts, kOfInfo };
+absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimes(
     QueryContext* context, const VectorSelector& selector, const Steps& steps,
-    bool start_timestamps);
+    SampleTimes times);
 absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
     QueryContext* context, const MatrixSelector& selector, const Steps& steps);
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateCall(Evaluator* evaluator,
@@ -83,6 +85,9 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateSort(Evaluator* evaluator,
                                                            const Steps& steps);
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateHistogramCall(
     Evaluator* evaluator, const CallExpr& call, const Steps& steps);
+absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateInfo(Evaluator* evaluator,
+                                                           const CallExpr& call,
+                                                           const Steps& steps);
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateAggregate(
     Evaluator* evaluator, const AggregateExpr& aggregate, const Steps& steps);
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateBinary(

@@ -308,8 +308,9 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Timestamp(Evaluator* evaluator,
   if (arg.kind == Expr::Kind::kVectorSelector &&
       arg.As<VectorSelector>().edges == Edges::kPlain) {
     VIGIE_ASSIGN_OR_RETURN(
-        auto stream, SelectTimestamps(&evaluator->context(),
-                                      arg.As<VectorSelector>(), steps, start));
+        auto stream,
+        SelectTimes(&evaluator->context(), arg.As<VectorSelector>(), steps,
+                    start ? SampleTimes::kStarts : SampleTimes::kSamples));
     return std::make_unique<MapStream>(&evaluator->context(), std::move(stream),
                                        [](int64_t, double*) { return true; });
   }
@@ -425,6 +426,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateCall(Evaluator* evaluator,
   if (name.starts_with("histogram_")) {
     return EvaluateHistogramCall(evaluator, call, steps);
   }
+  if (name == "info") return EvaluateInfo(evaluator, call, steps);
   return absl::UnimplementedError(
       fmt::format("function {} is not evaluated yet", name));
 }

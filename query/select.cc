@@ -124,7 +124,7 @@ class Selection {
   size_t next_ = 0;
 };
 
-enum class Show { kValues, kTimes, kStartTimes };
+enum class Show { kValues, kTimes, kStartTimes, kInfoTimes };
 
 // At each step the newest sample of (time - lookback, time].
 class InstantStream final : public SeriesStream {
@@ -186,6 +186,11 @@ class InstantStream final : public SeriesStream {
 
   absl::Status SetCell(StepSeries* series, int64_t step, const Seen& seen) {
     switch (show_) {
+      case Show::kInfoTimes:
+        if (seen.histogram != nullptr) {
+          return absl::FailedPreconditionError("info sample should be float");
+        }
+        [[fallthrough]];
       case Show::kTimes:
         series->SetFloat(step, static_cast<double>(seen.time_ms) / 1000);
         return absl::OkStatus();
@@ -274,11 +279,13 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectVector(
   return SelectInstant(context, selector, steps, Show::kValues);
 }
 
-absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimestamps(
+absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimes(
     QueryContext* context, const VectorSelector& selector, const Steps& steps,
-    bool start_timestamps) {
-  return SelectInstant(context, selector, steps,
-                       start_timestamps ? Show::kStartTimes : Show::kTimes);
+    SampleTimes times) {
+  Show show = Show::kTimes;
+  if (times == SampleTimes::kStarts) show = Show::kStartTimes;
+  if (times == SampleTimes::kOfInfo) show = Show::kInfoTimes;
+  return SelectInstant(context, selector, steps, show);
 }
 
 absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(

@@ -96,7 +96,7 @@ class EngineFixture : public ::testing::Test {
       text += one;
     };
     if (const auto* scalar = std::get_if<query::Scalar>(&result->value)) {
-      line(fmt::format("scalar {}", scalar->sample.value));
+      line("scalar " + Number(scalar->sample.value));
     } else if (const auto* string =
                    std::get_if<query::String>(&result->value)) {
       line(fmt::format("string {}", string->value));
@@ -104,19 +104,24 @@ class EngineFixture : public ::testing::Test {
                    std::get_if<query::Vector>(&result->value)) {
       for (const query::VectorElement& element : *vector) {
         line(fmt::format("{} {}", element.labels.ToString(),
-                         element.sample.value));
+                         Number(element.sample.value)));
       }
     } else {
       for (const query::MatrixSeries& series :
            std::get<query::Matrix>(result->value)) {
         std::string one = series.labels.ToString();
         for (const Sample& sample : series.floats) {
-          one += fmt::format(" {}@{}", sample.value, sample.time_ms);
+          one += fmt::format(" {}@{}", Number(sample.value), sample.time_ms);
         }
         line(one);
       }
     }
     return text;
+  }
+
+  // As all NaN are one here, whatever their sign.
+  static std::string Number(double value) {
+    return std::isnan(value) ? "nan" : fmt::format("{}", value);
   }
 
   static std::vector<std::string> Warnings(

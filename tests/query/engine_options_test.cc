@@ -1,0 +1,51 @@
+#include <gtest/gtest.h>
+
+#include "query/engine.h"
+#include "tests/support/status_matchers.h"
+
+namespace vigie::query {
+namespace {
+
+using ::testing::HasSubstr;
+using vigie::testing::HasError;
+using vigie::testing::IsOk;
+
+absl::StatusOr<EngineOptions> Parse(std::string_view text) {
+  const auto node = yaml::Node::Parse(text, "vigie.yml");
+  if (!node.ok()) return node.status();
+  return ParseEngineOptions(*node);
+}
+
+TEST(EngineOptionsTest, ReadsEveryKeyAndKeepsDefaults) {
+  const auto options = Parse(
+      "lookback: 1m\ntimeout: 10s\ndefault_subquery_step: 30s\n"
+      "query_bytes_max: 64MiB\nprocess_bytes_max: 1GiB\n"
+      "points_per_series_max: 500\nexperimental: true\n");
+
+  ASSERT_THAT(options, IsOk());
+  EXPECT_EQ(options->lookback_ms, 60'000);
+  EXPECT_EQ(options->timeout_ms, 10'000);
+  EXPECT_EQ(options->default_subquery_step_ms, 30'000);
+  EXPECT_EQ(options->query_bytes_max, 64 << 20);
+  EXPECT_EQ(options->process_bytes_max, 1 << 30);
+  EXPECT_EQ(options->points_per_series_max, 500);
+  EXPECT_TRUE(options->experimental);
+  ASSERT_THAT(Parse("{}"), IsOk());
+  EXPECT_EQ(Parse("{}")->lookback_ms, 300'000);
+  EXPECT_FALSE(Parse("{}")->experimental);
+}
+
+TEST(EngineOptionsTest, RefusesByPlace) {
+  EXPECT_THAT(
+      Parse("lookback: 1m\nlokback: 2m\n"),
+      HasError(absl::StatusCode::kInvalidArgument, HasSubstr("vigie.yml:2:1")));
+  EXPECT_THAT(Parse("timeout: soon\n"),
+              HasError(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("vigie.yml:1:10")));
+  EXPECT_THAT(Parse("points_per_series_max: 0\n"),
+              HasError(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("must be greater than 0")));
+}
+
+}  // namespace
+}  // namespace vigie::query
