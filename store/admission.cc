@@ -163,15 +163,16 @@ class Admission::Deciding {
           known->tenant == batch_.tenant.name) {
         return ResolveKnown(known);
       }
-      AddFaulty(
-          {RefusalReason::kLimit,
-           fmt::format("{}: its hash is that of {}", series.labels.ToString(),
-                       known->labels->ToString())});
+      AddCollision(series.labels, *known->labels);
       return true;
     }
     if (admission_.group_new_.contains(identity)) return false;
     if (auto it = new_.find(identity); it != new_.end()) {
-      slot_of_.push_back(it->second);
+      if (*slots_[it->second].labels == series.labels) {
+        slot_of_.push_back(it->second);
+      } else {
+        AddCollision(series.labels, *slots_[it->second].labels);
+      }
       return true;
     }
     if (auto fault = FindLabelFault(series.labels)) {
@@ -209,6 +210,13 @@ class Admission::Deciding {
     slot.id = known->id;
     slot.newest_ms = known->newest_ms;
     return true;
+  }
+
+  // Not to be met in practice; mixing the two up would be a wrong number.
+  void AddCollision(const Labels& labels, const Labels& other) {
+    AddFaulty({RefusalReason::kLimit,
+               fmt::format("{}: its hash is that of {}", labels.ToString(),
+                           other.ToString())});
   }
 
   void AddFaulty(LabelFault fault) {

@@ -106,8 +106,8 @@ absl::Status LocalStore::Load(const std::string& directory) {
       log_, FileLog::Open(directory_->log(), log_options, log_files));
   VIGIE_RETURN_IF_ERROR(Replay(watermark));
 
-  reader_ = std::make_unique<Reader>(head_lock_, *head_, *blocks_, metrics_);
   HeadReaderLock lock(head_lock_);
+  reader_ = std::make_unique<Reader>(head_lock_, *head_, *blocks_, metrics_);
   metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   metrics_.head_samples.Set(static_cast<double>(head_->samples()));
   metrics_.log_bytes.Set(static_cast<double>(log_->bytes_on_disk()));
@@ -231,8 +231,8 @@ void LocalStore::Complete(Waiting* waiting, AppendOutcome outcome) {
     uint64_t suppressed = 0;
     if (refusal_log_.Pass(&suppressed)) {
       spdlog::warn(
-          "store: refused {} of tenant {} as {}: {} ({} more kinds of "
-          "refusal not shown)",
+          "store: refused {} of tenant {} as {}: {} ({} such lines held "
+          "back)",
           refusal.count, waiting->batch.tenant.name,
           RefusalName(refusal.reason), refusal.example, suppressed);
     }
