@@ -55,4 +55,11 @@ bool IsValidUtf8(std::string_view s) {
   return true;
 }
 
+std::string_view TruncatedUtf8(std::string_view s, size_t bytes_max) {
+  if (s.size() <= bytes_max) return s;
+  size_t end = bytes_max;
+  while (end > 0 && (static_cast<unsigned char>(s[end]) & 0xC0) == 0x80) --end;
+  return s.substr(0, end);
+}
+
 }  // namespace vigie

@@ -43,4 +43,7 @@ using StringMap =
 // True if `s` is well-formed UTF-8 (no surrogates, no overlong forms).
 bool IsValidUtf8(std::string_view s);
 
+// At most `bytes_max` bytes of `s`, cut between two characters.
+std::string_view TruncatedUtf8(std::string_view s, size_t bytes_max);
+
 }  // namespace vigie

@@ -1,5 +1,7 @@
 #include "collector/ingest_counters.h"
 
+#include "base/strings.h"
+
 namespace vigie::collector {
 namespace {
 
@@ -63,13 +65,8 @@ std::string_view WholeBatchReason(absl::StatusCode code) {
 }
 
 std::string_view CutExample(std::string_view text) {
-  if (text.size() <= kExampleBytesMax) return text;
-  size_t end = kExampleBytesMax;
-  // Not within a character.
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) {
-    --end;
-  }
-  return text.substr(0, end);
+  const std::string_view cut = TruncatedUtf8(text, kExampleBytesMax);
+  return IsValidUtf8(cut) ? cut : "(not UTF-8)";
 }
 
 }  // namespace vigie::collector

@@ -47,6 +47,7 @@ class IngestCounters {
 std::string_view WholeBatchReason(absl::StatusCode code);
 
 // What senders do not need in full: names of theirs that are a megabyte long.
+// Always UTF-8, as answers in protobuf must be.
 inline constexpr size_t kExampleBytesMax = 500;
 std::string_view CutExample(std::string_view text);
 

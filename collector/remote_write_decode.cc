@@ -23,6 +23,8 @@ constexpr std::string_view kInvalidMetadata = "invalid_metadata";
 constexpr std::string_view kGroup = "remote_write";
 
 constexpr uint64_t kMetricTypeMax = 7;
+// Of a sender's name, in errors.
+constexpr size_t kNameBytesShown = 200;
 
 // A native histogram as sent. Which of the two count fields is set says
 // whether it is of integers or floats.
@@ -175,7 +177,9 @@ class Decoder {
       if (!IsValidUtf8(label.name)) {
         return fmt::format("the name of labels[{}] is not UTF-8", i);
       }
-      const auto name = [&] { return Quoted(label.name.substr(0, 200)); };
+      const auto name = [&] {
+        return Quoted(TruncatedUtf8(label.name, kNameBytesShown));
+      };
       if (!IsValidUtf8(label.value)) {
         return fmt::format("the value of label {} is not UTF-8", name());
       }
@@ -211,11 +215,13 @@ class Decoder {
       const auto name = std::find_if(
           labels_.begin(), labels_.end(),
           [](const LabelView& l) { return l.name == kMetricName; });
-      Refuse(kInvalidLabels, samples,
-             name != labels_.end() && IsValidUtf8(name->value)
-                 ? fmt::format("{} {}: {}", Place(),
-                               Quoted(name->value.substr(0, 200)), fault)
-                 : fmt::format("{}: {}", Place(), fault));
+      Refuse(
+          kInvalidLabels, samples,
+          name != labels_.end() && IsValidUtf8(name->value)
+              ? fmt::format("{} {}: {}", Place(),
+                            Quoted(TruncatedUtf8(name->value, kNameBytesShown)),
+                            fault)
+              : fmt::format("{}: {}", Place(), fault));
     } else {
       std::erase_if(labels_,
                     [](const LabelView& label) { return label.value.empty(); });
@@ -446,7 +452,8 @@ class Decoder {
       }
     }
     if (!Check(reader,
-               fmt::format("metadata {}", Quoted(family.substr(0, 200))))) {
+               fmt::format("metadata {}",
+                           Quoted(TruncatedUtf8(family, kNameBytesShown))))) {
       return;
     }
     if (family.empty() || !IsValidUtf8(family) || !IsValidUtf8(help) ||

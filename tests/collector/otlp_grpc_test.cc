@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/compress/compress.h"
+#include "base/strings.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
@@ -171,6 +172,21 @@ TEST_F(OtlpGrpcTest, TakesTheRestOfARequestWithABadPoint) {
   EXPECT_THAT(Metrics(),
               HasSubstr("vigie_collector_points_refused_total{door=\"otlp\","
                         "reason=\"invalid_point\"} 1"));
+}
+
+TEST_F(OtlpGrpcTest, AnswersInUtf8WhateverItQuotes) {
+  // Cut after 200 bytes, this name would end within a character.
+  std::string name = "x";
+  for (int i = 0; i < 200; ++i) name += "\xE6\xB8\xA9";
+  ExportRequest request;
+  AddGauge(AddResource(&request, {}), name, 1)->clear_as_double();
+
+  auto outcome = client_->Export(request, {});
+
+  ASSERT_THAT(outcome, IsOk());
+  EXPECT_EQ(outcome->points_rejected, 1);
+  EXPECT_TRUE(IsValidUtf8(outcome->message));
+  EXPECT_LT(outcome->message.size(), 1'000u);
 }
 
 TEST_F(OtlpGrpcTest, ReportsWhatTheStoreRefusesAsPartialSuccess) {
