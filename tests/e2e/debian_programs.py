@@ -16,7 +16,8 @@ class Program:
     """Attribute: address ("127.0.0.1:PORT"). As a context manager it is killed
     at exit. Raises RuntimeError if it does not start."""
 
-    def __init__(self, name, log, *arguments):
+    def __init__(self, name, log, ready, *arguments):
+        """`ready` is what it logs, after its address, once it answers."""
         path = shutil.which(name)
         if not path:
             raise RuntimeError(f"{name} is not installed: "
@@ -30,7 +31,7 @@ class Program:
             with open(log, encoding="utf-8", errors="replace") as file:
                 text = file.read()
             found = re.search(r'msg="Listening on" address=(\S+)\s', text)
-            if found:
+            if found and ready in text:
                 self.address = found.group(1)
                 return
             if self.process.poll() is not None:
@@ -48,11 +49,13 @@ class Program:
 def node_exporter(directory):
     return Program(
         "prometheus-node-exporter", f"{directory}/node_exporter.log",
+        "Listening on",
         f"--collector.filesystem.fs-types-exclude={FS_TYPES_LEFT_OUT}")
 
 
 def prometheus(directory, config):
     return Program(
         "prometheus", f"{directory}/prometheus.log",
+        "Server is ready to receive web requests",
         f"--config.file={config}",
         f"--storage.tsdb.path={directory}/prometheus-data")
