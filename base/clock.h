@@ -23,6 +23,13 @@ class Clock {
   // Returns true once `delay` has passed, false as soon as `stop` is
   // requested.
   virtual bool SleepFor(absl::Duration delay, std::stop_token stop) const = 0;
+
+  // As SleepFor, until MonotonicNs() has reached `monotonic_ns`. A schedule
+  // should use this: time that passes before the sleep begins is not slept
+  // again.
+  virtual bool SleepUntil(int64_t monotonic_ns, std::stop_token stop) const {
+    return SleepFor(absl::Nanoseconds(monotonic_ns - MonotonicNs()), stop);
+  }
 };
 
 class SystemClock final : public Clock {

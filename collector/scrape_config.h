@@ -25,7 +25,7 @@ struct StaticTargetGroup {
 // The Authorization header of a job's requests. Files are read again for each
 // scrape; relative names are resolved already.
 struct ScrapeAuthorization {
-  std::string type;  // "Basic", "Bearer" or what `authorization` names
+  std::string type = {};  // "Basic", "Bearer" or what `authorization` names
   std::string username = {};
   std::string username_file = {};
   Secret secret = {};
@@ -35,12 +35,12 @@ struct ScrapeAuthorization {
 };
 
 struct ScrapeJob {
-  std::string name;
+  std::string name = {};
   int64_t interval_ms = 60'000;
   int64_t timeout_ms = 10'000;
   std::string metrics_path = "/metrics";
   std::string scheme = "http";
-  std::vector<std::pair<std::string, std::string>> params;
+  std::vector<std::pair<std::string, std::string>> params = {};
   bool honor_labels = false;
   bool honor_timestamps = true;
   bool track_timestamps_staleness = false;
@@ -51,10 +51,10 @@ struct ScrapeJob {
   int64_t label_limit = 0;      // of one series; 0: none
   int64_t label_name_length_limit = 0;
   int64_t label_value_length_limit = 0;
-  std::optional<ScrapeAuthorization> authorization;
-  std::vector<Relabel> relabel_configs;
-  std::vector<Relabel> metric_relabel_configs;
-  std::vector<StaticTargetGroup> static_configs;
+  std::optional<ScrapeAuthorization> authorization = {};
+  std::vector<Relabel> relabel_configs = {};
+  std::vector<Relabel> metric_relabel_configs = {};
+  std::vector<StaticTargetGroup> static_configs = {};
 };
 
 struct PrometheusConfig {

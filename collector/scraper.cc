@@ -36,7 +36,7 @@ constexpr int64_t kSecretBytesMax = 64 << 10;
 // A scrape this late still carries the time it was due at: even spacing packs
 // better, and rates are off by less than 0.1 %.
 constexpr int64_t kAlignmentMaxMs = 10;
-constexpr absl::Duration kIdleSleep = absl::Hours(1);
+constexpr int64_t kIdleSleepNs = 3'600'000'000'000;
 
 // What a thread does next for a target.
 enum class Task { kScrape, kSettle, kRetire };
@@ -153,7 +153,7 @@ struct Scraper::Impl {
 
   void RunTimer() {
     while (true) {
-      absl::Duration delay = kIdleSleep;
+      int64_t until_ns = 0;
       std::stop_token wake_token;
       {
         MutexLock lock(mutex);
@@ -165,13 +165,11 @@ struct Scraper::Impl {
           entry->busy = true;
           Enqueue({Task::kScrape, std::move(entry), {}});
         }
-        if (!due.empty()) {
-          delay = absl::Nanoseconds(due.begin()->first - now_ns);
-        }
+        until_ns = due.empty() ? now_ns + kIdleSleepNs : due.begin()->first;
         wake = std::stop_source();
         wake_token = wake.get_token();
       }
-      clock.SleepFor(delay, wake_token);
+      clock.SleepUntil(until_ns, wake_token);
     }
   }
 
@@ -183,15 +181,14 @@ struct Scraper::Impl {
     work_ready.NotifyOne();
   }
 
-  // Where the next scrape is due after one that began at `began_ms` of the
-  // wall clock (or none yet, where `first`).
-  void Schedule(const EntryPtr& entry, int64_t began_ms, bool first)
+  // The next scrape of the target is due at its first turn after `after_ms`
+  // of the wall clock: the time of the last one, or now if there was none.
+  void Schedule(const EntryPtr& entry, int64_t after_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     const int64_t interval = entry->target.interval_ms;
     const int64_t offset = entry->target.OffsetMs();
     const int64_t now_ms = clock.NowMs();
-    int64_t next = GridAtOrAfter(first ? now_ms : began_ms + interval / 2,
-                                 interval, offset);
+    int64_t next = GridAtOrAfter(after_ms + 1, interval, offset);
     if (next + interval <= now_ms) {
       const int64_t latest =
           GridAtOrAfter(now_ms + 1, interval, offset) - interval;
@@ -200,7 +197,7 @@ struct Scraper::Impl {
       next = latest;
     } else if (next > now_ms + interval) {
       // The wall clock went back.
-      next = GridAtOrAfter(now_ms + 1, interval, offset);
+      next = GridAtOrAfter(now_ms, interval, offset);
     }
     entry->due_ns = clock.MonotonicNs() + (next - now_ms) * 1'000'000;
     due.emplace(entry->due_ns, entry);
@@ -370,7 +367,7 @@ struct Scraper::Impl {
       entry->busy = true;
       Enqueue({Task::kRetire, entry, {}});
     } else {
-      Schedule(entry, entry->last_scrape_ms, /*first=*/false);
+      Schedule(entry, entry->last_time_ms);
     }
   }
 
@@ -442,7 +439,7 @@ struct Scraper::Impl {
         if (!moved || entry->busy) continue;
         Unschedule(entry);
       }
-      Schedule(entry, 0, /*first=*/true);
+      Schedule(entry, clock.NowMs());
     }
     targets_gauge.Set(static_cast<double>(entries.size()));
   }

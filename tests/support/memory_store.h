@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -50,19 +51,35 @@ class MemoryStore final : public store::Appender, public store::Queryable {
       Append(std::move(batch), std::move(done));
   }
 
+  // References given out so far mean nothing from now on, as if their series
+  // had left the head.
+  void ForgetReferences() {
+    std::lock_guard lock(mutex_);
+    by_id_.clear();
+    for (auto it = series_.begin(); it != series_.end(); ++it) {
+      it->second.id = ++last_id_;
+      by_id_[last_id_] = it;
+    }
+  }
+
   // Batches that were given to Append, held ones included.
   uint64_t batches() const { return batches_; }
+  // Blocks until as many batches were given.
+  void AwaitBatches(uint64_t count) const {
+    std::unique_lock lock(mutex_);
+    batch_given_.wait(lock, [&] { return batches_ >= count; });
+  }
 
   void Append(store::AppendBatch batch, store::AppendCompletion done) override {
     store::AppendOutcome outcome;
     {
       std::lock_guard lock(mutex_);
+      ++batches_;
+      batch_given_.notify_all();
       if (held_) {
-        ++batches_;
         waiting_.emplace_back(std::move(batch), std::move(done));
         return;
       }
-      ++batches_;
       if (refuse_with_.ok()) {
         Apply(batch, &outcome);
       } else {
@@ -460,6 +477,7 @@ class MemoryStore final : public store::Appender, public store::Queryable {
     return out;
   }
 
+  mutable std::condition_variable batch_given_;
   mutable std::mutex mutex_;  // guards everything below
   std::map<SeriesKey, StoredSeries> series_;
   std::map<uint64_t, std::map<SeriesKey, StoredSeries>::iterator> by_id_;

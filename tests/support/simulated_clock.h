@@ -41,8 +41,10 @@ class SimulatedClock final : public Clock {
     return monotonic_ns_;
   }
   bool SleepFor(absl::Duration delay, std::stop_token stop) const override {
+    return SleepUntil(MonotonicNs() + absl::ToInt64Nanoseconds(delay), stop);
+  }
+  bool SleepUntil(int64_t until, std::stop_token stop) const override {
     std::unique_lock lock(mutex_);
-    const int64_t until = monotonic_ns_ + absl::ToInt64Nanoseconds(delay);
     ++sleepers_;
     sleeping_.notify_all();
     moved_.wait(lock, stop, [&] { return monotonic_ns_ >= until; });
