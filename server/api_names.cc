@@ -180,7 +180,7 @@ ApiV1::Answer ApiV1::Metadata(const HttpRequest& request, const Form& form) {
                        : static_cast<size_t>(value);
     return absl::OkStatus();
   };
-  size_t limit, limit_per_metric;
+  size_t limit = 0, limit_per_metric = 0;
   VIGIE_RETURN_IF_ERROR(read("limit", &limit));
   VIGIE_RETURN_IF_ERROR(read("limit_per_metric", &limit_per_metric));
   if (limit_per_metric == 0) {
