@@ -37,6 +37,10 @@ export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
 logs=$root/build/run
 mkdir -p "$logs"
 
+# ninja and ctest turn Ctrl-C into a status of their own; the run ends all the same.
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
 passed=0 failed=0
 summary=()
 
