@@ -34,9 +34,8 @@ bool IsRatioMember(double ratio, double point) {
 }
 
 // The parameter of each step, checked as Prometheus does.
-absl::Status CheckCount(const ScalarColumn& k, int64_t steps) {
-  for (int64_t step = 0; step < steps; ++step) {
-    const double value = k.At(step);
+absl::Status CheckCount(const ScalarColumn& k) {
+  for (const double value : k.values()) {
     if (std::isnan(value)) {
       return absl::FailedPreconditionError("Parameter value is NaN");
     }
@@ -54,11 +53,10 @@ absl::Status CheckCount(const ScalarColumn& k, int64_t steps) {
 }
 
 absl::Status CheckRatio(QueryContext* context, const ScalarColumn& ratio,
-                        int64_t steps, PositionRange position) {
+                        PositionRange position) {
   double min = 0;
   double max = 0;
-  for (int64_t step = 0; step < steps; ++step) {
-    const double value = ratio.At(step);
+  for (const double value : ratio.values()) {
     if (std::isnan(value)) {
       return absl::FailedPreconditionError("Ratio value is NaN");
     }
@@ -158,10 +156,10 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregatePick(
   VIGIE_ASSIGN_OR_RETURN(ScalarColumn parameter,
                          evaluator->Scalar(*aggregate.param, steps));
   if (aggregate.op == AggregateOp::kLimitRatio) {
-    VIGIE_RETURN_IF_ERROR(CheckRatio(&context, parameter, steps.count,
+    VIGIE_RETURN_IF_ERROR(CheckRatio(&context, parameter,
                                      WithoutParens(*aggregate.param).position));
   } else {
-    VIGIE_RETURN_IF_ERROR(CheckCount(parameter, steps.count));
+    VIGIE_RETURN_IF_ERROR(CheckCount(parameter));
   }
   VIGIE_ASSIGN_OR_RETURN(auto all, evaluator->Collect(*aggregate.expr, steps));
   Charge charge(&context.account);
@@ -194,7 +192,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregatePick(
   }
   for (const std::vector<size_t>& group : members) {
     for (int64_t step = 0; step < steps.count; ++step) {
-      VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen());
+      VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen(group.size()));
       for (const size_t member : picker.Pick(group, step, parameter.At(step))) {
         VIGIE_RETURN_IF_ERROR(results[member].Copy(all[member], step));
       }

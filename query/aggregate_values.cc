@@ -18,11 +18,10 @@ namespace {
 
 // Warns once each of the largest, the smallest and a NaN parameter.
 void WarnOfQuantiles(QueryContext* context, const ScalarColumn& column,
-                     int64_t steps, PositionRange position) {
+                     PositionRange position) {
   double min = std::numeric_limits<double>::infinity();
   double max = -std::numeric_limits<double>::infinity();
-  for (int64_t step = 0; step < steps; ++step) {
-    const double q = column.At(step);
+  for (const double q : column.values()) {
     if (std::isnan(q)) {
       WarnOfQuantile(context, q, position);
       continue;
@@ -41,8 +40,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateQuantile(
   QueryContext& context = evaluator->context();
   VIGIE_ASSIGN_OR_RETURN(ScalarColumn q,
                          evaluator->Scalar(*aggregate.param, steps));
-  WarnOfQuantiles(&context, q, steps.count,
-                  WithoutParens(*aggregate.param).position);
+  WarnOfQuantiles(&context, q, WithoutParens(*aggregate.param).position);
   VIGIE_ASSIGN_OR_RETURN(auto all, evaluator->Collect(*aggregate.expr, steps));
   Grouping grouping(&context.account, aggregate);
   std::vector<std::vector<const StepSeries*>> members;
@@ -65,7 +63,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateQuantile(
     VIGIE_RETURN_IF_ERROR(results[i].Init(&context.account, grouping.labels(i),
                                           drop_name, steps.count));
     for (int64_t step = 0; step < steps.count; ++step) {
-      VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen());
+      VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen(members[i].size()));
       values.clear();
       for (const StepSeries* member : members[i]) {
         if (member->cell(step) == Cell::kFloat) {

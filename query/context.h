@@ -31,9 +31,12 @@ struct QueryContext {
   // kCancelled once the caller has gone, kDeadlineExceeded once the time is
   // up. Reads the clock: call it once a series or a thousand steps.
   absl::Status Check() const;
-  // For inner loops: checks on every 1024th call.
-  absl::Status CheckNowAndThen() {
-    if ((++ticks_ & 1023) != 0) return absl::OkStatus();
+  // For inner loops: checks once in a while. `work` is how many samples or
+  // series the turn of the loop looks at.
+  absl::Status CheckNowAndThen(size_t work = 1) {
+    work_ += work + kTurnWork;
+    if (work_ < kWorkBetweenChecks) return absl::OkStatus();
+    work_ = 0;
     return Check();
   }
 
@@ -53,7 +56,10 @@ struct QueryContext {
   QueryStats stats;
 
  private:
-  uint32_t ticks_ = 0;
+  // A turn costs something even if it looks at nothing; a check about 100 us.
+  static constexpr size_t kTurnWork = 16;
+  static constexpr size_t kWorkBetweenChecks = 1 << 16;
+  size_t work_ = 0;
 };
 
 }  // namespace vigie::query

@@ -292,6 +292,9 @@ absl::StatusOr<std::unique_ptr<RunStream>> Evaluator::Range(
   const int64_t to = FloorDivide(last.end_ms, grid.step_ms);
   grid.count = to < from ? 0 : SaturatingAdd(SaturatingSub(to, from), 1);
   grid.start_ms = from * grid.step_ms;
+  // What cannot hold one column of the grid is refused here, before anything
+  // makes buffers as long as it.
+  VIGIE_RETURN_IF_ERROR(ProbeColumn(&context_.account, grid.count));
   VIGIE_ASSIGN_OR_RETURN(auto stream, Vector(*subquery.expr, grid));
   return std::make_unique<SubqueryRuns>(&context_, std::move(stream), grid);
 }

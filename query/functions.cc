@@ -332,9 +332,9 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Absent(Evaluator* evaluator,
                                                      const CallExpr& call,
                                                      const Steps& steps) {
   const Expr& arg = WithoutParens(*call.args[0]);
-  std::vector<bool> found(static_cast<size_t>(steps.count));
   Charge charge(&evaluator->context().account);
   VIGIE_RETURN_IF_ERROR(charge.Add(steps.count / 8 + 1));
+  std::vector<bool> found(static_cast<size_t>(steps.count));
   VIGIE_ASSIGN_OR_RETURN(auto stream, evaluator->Vector(arg, steps));
   StepSeries series;
   while (true) {
@@ -477,9 +477,9 @@ absl::StatusOr<ScalarColumn> EvaluateScalarCall(Evaluator* evaluator,
   if (name == "scalar") {
     // NaN unless there is exactly one float.
     VIGIE_RETURN_IF_ERROR(out.Init(&context.account, steps.count));
-    std::vector<uint8_t> floats(static_cast<size_t>(steps.count));
     Charge charge(&context.account);
     VIGIE_RETURN_IF_ERROR(charge.Add(steps.count));
+    std::vector<uint8_t> floats(static_cast<size_t>(steps.count));
     VIGIE_ASSIGN_OR_RETURN(auto stream,
                            evaluator->Vector(*call.args[0], steps));
     StepSeries series;

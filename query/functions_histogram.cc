@@ -94,9 +94,8 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Quantiles(
     const std::vector<QuantileArgument>& quantiles, const std::string& label) {
   QueryContext& context = evaluator->context();
   for (const QuantileArgument& quantile : quantiles) {
-    for (int64_t step = 0; step < steps.count; ++step) {
-      WarnOfQuantile(&context, quantile.q.At(step), quantile.position);
-      if (quantile.q.values().size() == 1) break;
+    for (const double q : quantile.q.values()) {
+      WarnOfQuantile(&context, q, quantile.position);
     }
   }
   VIGIE_ASSIGN_OR_RETURN(Histograms histograms,

@@ -101,6 +101,8 @@ class RangeCallStream final : public SeriesStream {
       window.histogram_end = histogram_end;
       if (window.floats() + window.histograms() == 0) continue;
       VIGIE_RETURN_IF_ERROR(
+          context_.CheckNowAndThen(window.floats() + window.histograms()));
+      VIGIE_RETURN_IF_ERROR(
           function_->Evaluate(run_, window, step, steps_.At(step), series));
       floats = floats || series->cell(step) == Cell::kFloat;
     }
@@ -128,9 +130,9 @@ class RangeCallStream final : public SeriesStream {
 absl::StatusOr<std::unique_ptr<SeriesStream>> AbsentOverTime(
     QueryContext* context, const RangeArgument& argument,
     std::unique_ptr<RunStream> runs, const Steps& steps) {
-  std::vector<bool> found(static_cast<size_t>(steps.count));
   Charge charge(&context->account);
   VIGIE_RETURN_IF_ERROR(charge.Add(steps.count / 8 + 1));
+  std::vector<bool> found(static_cast<size_t>(steps.count));
   SampleRun run;
   while (true) {
     VIGIE_ASSIGN_OR_RETURN(const bool more, runs->Next(&run));

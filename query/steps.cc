@@ -35,6 +35,12 @@ int64_t BytesOf(const FloatHistogram& h) {
           sizeof(double));
 }
 
+absl::Status ProbeColumn(ByteAccount* account, int64_t steps) {
+  VIGIE_RETURN_IF_ERROR(CheckSteps(steps));
+  Charge probe(account);
+  return probe.Add(steps * kCellBytes);
+}
+
 absl::Status StepSeries::Init(ByteAccount* account, Labels new_labels,
                               bool new_drop_name, int64_t steps) {
   VIGIE_RETURN_IF_ERROR(CheckSteps(steps));

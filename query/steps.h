@@ -51,6 +51,10 @@ using HistogramRef = std::shared_ptr<const FloatHistogram>;
 // What a histogram counts against a query's account.
 int64_t BytesOf(const FloatHistogram& histogram);
 
+// The error of the account, or of a column that no memory could hold, if one
+// column of `steps` steps does not fit. Charges nothing.
+absl::Status ProbeColumn(ByteAccount* account, int64_t steps);
+
 enum class Cell : uint8_t { kAbsent, kFloat, kHistogram };
 
 // One series of an instant vector, over all steps.

@@ -161,7 +161,8 @@ class VectorMatcher {
       const std::vector<size_t>& one =
           swapped_ ? groups_[g].lhs : groups_[g].rhs;
       for (int64_t step = 0; step < steps_.count; ++step) {
-        VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
+        VIGIE_RETURN_IF_ERROR(
+            context_.CheckNowAndThen(many.size() + one.size()));
         if (!fills && !(any_many[step] && any_one[step])) continue;
         VIGIE_ASSIGN_OR_RETURN(const StepSeries* single, Single(one, step));
         bool matched = false;

@@ -196,9 +196,16 @@ TEST_F(EngineLimitsTest, ACallerCannotWaitLongerThanTheOptionsSay) {
 TEST_F(EngineLimitsTest, ASubqueryOfTooManyStepsIsRefusedBeforeItsMemory) {
   options_.query_bytes_max = 1 << 20;
 
-  EXPECT_THAT(
-      At(0, "sum_over_time(vector(1)[292y:1ms])"),
-      ::testing::AnyOf(HasSubstr("limit of"), HasSubstr("evaluation steps")));
+  for (const char* inner :
+       {"vector(1)", "absent(none)", "none + none", "none and none",
+        "topk(1, none)", "quantile(2, none)", "vector(scalar(none))",
+        "absent_over_time(none[5m])", "time() + none",
+        "histogram_quantile(2, none)"}) {
+    EXPECT_THAT(
+        At(0, fmt::format("sum_over_time(({})[292y:1ms])", inner)),
+        ::testing::AnyOf(HasSubstr("limit of"), HasSubstr("evaluation steps")))
+        << inner;
+  }
 }
 
 // Series with gaps, resets, staleness markers and odd values, by seed.
