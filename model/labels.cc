@@ -27,13 +27,15 @@ size_t VarintBytes(uint64_t n) {
   return bytes;
 }
 
-// Null if the bytes end within the length or the string.
+// Null if the bytes end within the length or the string, and for lengths that
+// take more bytes than they need: equal sets have equal bytes.
 const char* TakeString(const char* p, const char* end, std::string_view* out) {
   uint64_t n = 0;
   for (int shift = 0; p < end && shift < 35; shift += 7) {
     const auto byte = static_cast<unsigned char>(*p++);
     n |= static_cast<uint64_t>(byte & 0x7F) << shift;
     if (byte < 0x80) {
+      if (byte == 0 && shift > 0) return nullptr;
       if (n > static_cast<uint64_t>(end - p)) return nullptr;
       *out = {p, static_cast<size_t>(n)};
       return p + n;
@@ -101,7 +103,8 @@ absl::StatusOr<Labels> Labels::FromBytes(std::string_view bytes) {
     std::string_view name, value;
     p = TakeString(p, end, &name);
     if (p != nullptr) p = TakeString(p, end, &value);
-    if (p == nullptr) return absl::DataLossError("labels: cut short");
+    if (p == nullptr)
+      return absl::DataLossError("labels: cut short or malformed");
     if (value.empty() || (!first && name <= last)) {
       return absl::DataLossError("labels: not canonical");
     }

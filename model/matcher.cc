@@ -5,6 +5,9 @@
 
 #include <algorithm>
 
+#include "base/status_macros.h"
+#include "model/regex.h"
+
 namespace vigie {
 namespace {
 
@@ -49,21 +52,8 @@ absl::StatusOr<Matcher> Matcher::Create(Type type, std::string_view name,
                                         std::string_view value) {
   Matcher matcher(type, name, value);
   if (type == Type::kEqual || type == Type::kNotEqual) return matcher;
-  if (value.size() > kRegexBytesMax) {
-    return absl::InvalidArgumentError(
-        fmt::format("regular expression of {} bytes: at most {} are allowed",
-                    value.size(), kRegexBytesMax));
-  }
+  VIGIE_ASSIGN_OR_RETURN(matcher.regex_, CompileAnchored(value));
   matcher.literals_ = SplitLiterals(value);
-  RE2::Options options;
-  options.set_log_errors(false);
-  auto regex =
-      std::make_shared<const RE2>(fmt::format("^(?s:{})$", value), options);
-  if (!regex->ok()) {
-    return absl::InvalidArgumentError(
-        fmt::format("error parsing regexp: {}: `{}`", regex->error(), value));
-  }
-  matcher.regex_ = std::move(regex);
   return matcher;
 }
 

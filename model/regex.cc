@@ -37,21 +37,34 @@ int GroupOf(const RE2& regex, std::string_view name) {
 
 }  // namespace
 
-absl::StatusOr<Regex> Regex::Create(std::string_view pattern) {
+absl::StatusOr<std::shared_ptr<const re2::RE2>> CompileAnchored(
+    std::string_view pattern) {
   if (pattern.size() > kRegexBytesMax) {
     return absl::InvalidArgumentError(
         fmt::format("regular expression of {} bytes: at most {} are allowed",
                     pattern.size(), kRegexBytesMax));
   }
+  const auto invalid = [&](const std::string& error) {
+    return absl::InvalidArgumentError(
+        fmt::format("error parsing regexp: {}: `{}`", error, pattern));
+  };
   RE2::Options options;
   options.set_log_errors(false);
+  // "a)|(b" would be fine, and no longer anchored, once it is within ours.
+  if (pattern.find(')') != std::string_view::npos) {
+    const RE2 alone(re2::StringPiece(pattern.data(), pattern.size()), options);
+    if (!alone.ok()) return invalid(alone.error());
+  }
   auto regex =
       std::make_shared<const RE2>(fmt::format("^(?s:{})$", pattern), options);
-  if (!regex->ok()) {
-    return absl::InvalidArgumentError(
-        fmt::format("error parsing regexp: {}: `{}`", regex->error(), pattern));
-  }
-  return Regex(std::move(regex));
+  if (!regex->ok()) return invalid(regex->error());
+  return regex;
+}
+
+absl::StatusOr<Regex> Regex::Create(std::string_view pattern) {
+  auto regex = CompileAnchored(pattern);
+  if (!regex.ok()) return regex.status();
+  return Regex(*std::move(regex));
 }
 
 bool Regex::Matches(std::string_view text) const {

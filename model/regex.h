@@ -15,10 +15,15 @@ class RE2;
 
 namespace vigie {
 
+// `pattern` anchored at both ends, dot matching newline. kInvalidArgument,
+// naming the pattern, if it does not compile by itself or is longer than
+// kRegexBytesMax (matcher.h).
+absl::StatusOr<std::shared_ptr<const re2::RE2>> CompileAnchored(
+    std::string_view pattern);
+
 class Regex {
  public:
-  // kInvalidArgument, naming the pattern, if it does not compile or is longer
-  // than kRegexBytesMax (matcher.h).
+  // Errors as CompileAnchored.
   static absl::StatusOr<Regex> Create(std::string_view pattern);
 
   bool Matches(std::string_view text) const;

@@ -22,6 +22,15 @@ absl::Status TooLarge(std::string_view codec, int64_t bytes_max) {
       fmt::format("{}: inflates to more than {} bytes", codec, bytes_max));
 }
 
+// Room for what comes next, never more than one byte above the bound: that one
+// is enough to see that it is exceeded. Grows only when full, as a body of many
+// empty members would otherwise have the same room cleared again and again.
+void GrowIfFull(size_t used, int64_t bytes_max, std::string* out) {
+  if (used < out->size()) return;
+  out->resize(used + std::min(std::max(kPieceBytes, used),
+                              static_cast<size_t>(bytes_max) + 1 - used));
+}
+
 absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
                                     std::string_view in, int64_t bytes_max) {
   z_stream stream{};
@@ -32,22 +41,22 @@ absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
   stream.avail_in = static_cast<uInt>(in.size());
   std::string out;
+  size_t used = 0;
   while (true) {
-    const size_t held = out.size();
-    // One byte above the bound is enough to see that it is exceeded.
-    const size_t room = std::min(std::max(kPieceBytes, held),
-                                 static_cast<size_t>(bytes_max) + 1 - held);
-    out.resize(held + room);
-    stream.next_out = reinterpret_cast<Bytef*>(out.data() + held);
-    stream.avail_out = static_cast<uInt>(room);
+    GrowIfFull(used, bytes_max, &out);
+    stream.next_out = reinterpret_cast<Bytef*>(out.data() + used);
+    stream.avail_out = static_cast<uInt>(out.size() - used);
     const int result = inflate(&stream, Z_NO_FLUSH);
-    out.resize(held + room - stream.avail_out);
-    if (static_cast<int64_t>(out.size()) > bytes_max) {
+    used = out.size() - stream.avail_out;
+    if (static_cast<int64_t>(used) > bytes_max) {
       return TooLarge(codec, bytes_max);
     }
     if (result == Z_STREAM_END) {
       // gzip files may hold several members, one after the other.
-      if (stream.avail_in == 0) return out;
+      if (stream.avail_in == 0) {
+        out.resize(used);
+        return out;
+      }
       if (window_bits != kGzipWindowBits || inflateReset(&stream) != Z_OK) {
         return absl::InvalidArgumentError(
             fmt::format("{}: {} bytes after the end of the stream", codec,
@@ -110,23 +119,24 @@ absl::StatusOr<std::string> DecompressZstd(std::string_view in,
   ZSTD_DCtx_setParameter(stream.get(), ZSTD_d_windowLogMax, 23);
   ZSTD_inBuffer input{in.data(), in.size(), 0};
   std::string out;
+  size_t used = 0;
   while (true) {
-    const size_t held = out.size();
-    const size_t room = std::min(std::max(kPieceBytes, held),
-                                 static_cast<size_t>(bytes_max) + 1 - held);
-    out.resize(held + room);
-    ZSTD_outBuffer output{out.data() + held, room, 0};
+    GrowIfFull(used, bytes_max, &out);
+    ZSTD_outBuffer output{out.data(), out.size(), used};
     const size_t result = ZSTD_decompressStream(stream.get(), &output, &input);
-    out.resize(held + output.pos);
+    used = output.pos;
     if (ZSTD_isError(result)) {
       return absl::InvalidArgumentError(
           fmt::format("zstd: {}", ZSTD_getErrorName(result)));
     }
-    if (static_cast<int64_t>(out.size()) > bytes_max) {
+    if (static_cast<int64_t>(used) > bytes_max) {
       return TooLarge("zstd", bytes_max);
     }
-    if (result == 0 && input.pos == input.size) return out;
-    if (input.pos == input.size && output.pos < room) {
+    if (result == 0 && input.pos == input.size) {
+      out.resize(used);
+      return out;
+    }
+    if (input.pos == input.size && used < out.size()) {
       return absl::InvalidArgumentError("zstd: cut short");
     }
   }

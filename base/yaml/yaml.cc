@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
-#include <charconv>
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 
@@ -24,6 +24,10 @@ struct Node::Tree {
   std::string scalar;
   std::vector<std::shared_ptr<const Tree>> items;  // map: key, value, ...
 
+  // `<<: *defaults` of YAML 1.1: adds the entries of a map, or of each map in
+  // a list, that are not there yet.
+  static absl::Status Merge(const Tree& from, StringMap<int>* seen, Tree* to);
+
   // Throws what yaml-cpp throws; errors of ours come back.
   static absl::StatusOr<std::shared_ptr<const Tree>> Convert(
       const YAML::Node& in, const std::shared_ptr<const std::string>& file,
@@ -35,6 +39,8 @@ namespace {
 constexpr int kDepthMax = 100;
 constexpr int64_t kFileBytesMax = 16 << 20;
 
+bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
+
 absl::Status At(const std::string& file, int line, int column,
                 std::string_view message) {
   return absl::InvalidArgumentError(
@@ -42,6 +48,30 @@ absl::Status At(const std::string& file, int line, int column,
 }
 
 }  // namespace
+
+absl::Status Node::Tree::Merge(const Tree& from, StringMap<int>* seen,
+                               Tree* to) {
+  if (from.kind == Kind::kSequence) {
+    for (const auto& item : from.items) {
+      if (item->kind != Kind::kMap) {
+        return At(*item->file, item->line, item->column,
+                  "only maps can be merged");
+      }
+      VIGIE_RETURN_IF_ERROR(Merge(*item, seen, to));
+    }
+    return absl::OkStatus();
+  }
+  if (from.kind != Kind::kMap) {
+    return At(*from.file, from.line, from.column, "only maps can be merged");
+  }
+  for (size_t i = 0; i + 1 < from.items.size(); i += 2) {
+    const Tree& key = *from.items[i];
+    if (!seen->try_emplace(key.scalar, key.line).second) continue;
+    to->items.push_back(from.items[i]);
+    to->items.push_back(from.items[i + 1]);
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::shared_ptr<const Node::Tree>> Node::Tree::Convert(
     const YAML::Node& in, const std::shared_ptr<const std::string>& file,
@@ -78,6 +108,7 @@ absl::StatusOr<std::shared_ptr<const Node::Tree>> Node::Tree::Convert(
     case YAML::NodeType::Map: {
       out->kind = Kind::kMap;
       StringMap<int> seen;
+      std::vector<std::shared_ptr<const Tree>> merged;
       for (const auto& entry : in) {
         VIGIE_ASSIGN_OR_RETURN(auto key,
                                Convert(entry.first, file, depth + 1, nodes));
@@ -92,8 +123,15 @@ absl::StatusOr<std::shared_ptr<const Node::Tree>> Node::Tree::Convert(
         }
         VIGIE_ASSIGN_OR_RETURN(auto value,
                                Convert(entry.second, file, depth + 1, nodes));
+        if (key->scalar == "<<" && !key->quoted) {
+          merged.push_back(std::move(value));
+          continue;
+        }
         out->items.push_back(std::move(key));
         out->items.push_back(std::move(value));
+      }
+      for (const auto& value : merged) {
+        VIGIE_RETURN_IF_ERROR(Merge(*value, &seen, out.get()));
       }
       break;
     }
@@ -181,8 +219,20 @@ absl::StatusOr<double> Node::AsDouble() const {
 
 absl::StatusOr<bool> Node::AsBool() const {
   if (is_scalar() && !tree_->quoted) {
-    if (tree_->scalar == "true") return true;
-    if (tree_->scalar == "false") return false;
+    // All that YAML 1.1 has: Prometheus and Alertmanager take them.
+    std::string word = tree_->scalar;
+    const bool upper = std::all_of(word.begin(), word.end(), IsUpper);
+    if (!word.empty() && (upper || IsUpper(word[0]))) {
+      for (size_t i = 0; i < (upper ? word.size() : 1); ++i) {
+        word[i] = static_cast<char>(word[i] - 'A' + 'a');
+      }
+    }
+    for (const char* yes : {"true", "yes", "on", "y"}) {
+      if (word == yes) return true;
+    }
+    for (const char* no : {"false", "no", "off", "n"}) {
+      if (word == no) return false;
+    }
   }
   return Error("must be true or false");
 }

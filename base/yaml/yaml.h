@@ -1,5 +1,7 @@
 // YAML with places: every node knows its file:line:column, duplicate keys are
-// errors (yaml-cpp accepts them), and so are keys that nobody asked for.
+// errors (yaml-cpp accepts them), and so are keys that nobody asked for. Merge
+// keys (`<<: *defaults`) and the booleans of YAML 1.1 are understood, as the
+// files of Prometheus and Alertmanager have them.
 // Immutable after loading; thread-safe to read.
 #pragma once
 

@@ -220,7 +220,7 @@ TEST(ScrapeConfigTest, RefusesABadJobWithItsPlace) {
       {"  sample_limit: -1\n", ":3:17: must not be negative"},
       {"  sample_limit: many\n", ":3:17: must be a whole number"},
       {"  body_size_limit: 1Q\n", ":3:20: must be a size"},
-      {"  honor_labels: yes\n", ":3:17: must be true or false"},
+      {"  honor_labels: maybe\n", ":3:17: must be true or false"},
       {"  params: {a: b}\n", ":3:15: must be a list"},
       {"  static_configs: [{targets: ['http://h:1/']}]\n",
        ":3:31: \"http://h:1/\" is not a valid hostname"},
