@@ -121,11 +121,14 @@ std::string RenderConfig(const Config& config) {
       "  out_of_order_window: {}\n"
       "  future_window: {}\n"
       "  seal_interval: {}\n"
+      "  chunk_samples_max: {}\n"
+      "  inflight_bytes_max: {}\n"
       "  durability: {}\n",
       FormatDurationMs(config.storage.retention_ms),
       FormatDurationMs(config.storage.out_of_order_window_ms),
       FormatDurationMs(config.storage.future_window_ms),
       FormatDurationMs(config.storage.seal_interval_ms),
+      config.storage.chunk_samples_max, config.storage.inflight_bytes_max,
       config.storage.durability == store::StoreOptions::Durability::kFdatasync
           ? "fdatasync"
           : "os");
@@ -149,8 +152,14 @@ std::string RenderConfig(const Config& config) {
       "  connections_max: {}\n"
       "  concurrent_queries_max: {}\n"
       "  queued_queries_max: {}\n"
+      "  bodies_bytes_max: {}\n"
+      "  header_timeout: {}\n"
+      "  body_timeout: {}\n"
+      "  idle_timeout: {}\n"
       "otlp:\n"
       "  message_bytes_max: {}\n"
+      "  batch_bytes_max: {}\n"
+      "  inflight_bytes_max: {}\n"
       "self_monitoring:\n"
       "  enabled: {}\n"
       "  interval: {}\n"
@@ -158,7 +167,12 @@ std::string RenderConfig(const Config& config) {
       "  level: {}\n",
       config.http.body_bytes_max, config.http.connections_max,
       config.http.concurrent_queries_max, config.http.queued_queries_max,
-      config.otlp.message_bytes_max, config.self_monitoring.enabled,
+      config.http.bodies_bytes_max,
+      FormatDurationMs(absl::ToInt64Milliseconds(config.http.header_timeout)),
+      FormatDurationMs(absl::ToInt64Milliseconds(config.http.body_timeout)),
+      FormatDurationMs(absl::ToInt64Milliseconds(config.http.idle_timeout)),
+      config.otlp.message_bytes_max, config.otlp.batch_bytes_max,
+      config.otlp.inflight_bytes_max, config.self_monitoring.enabled,
       FormatDurationMs(config.self_monitoring.interval_ms), config.log_level);
   if (config.prometheus.jobs.empty()) return out;
   out += "scrape_configs:\n";
