@@ -1,6 +1,7 @@
 #include "base/yaml/yaml.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
@@ -45,6 +46,60 @@ absl::Status At(const std::string& file, int line, int column,
                 std::string_view message) {
   return absl::InvalidArgumentError(
       fmt::format("{}:{}:{}: {}", file, line, column, message));
+}
+
+// Sees whether a document holds anything, and where it begins.
+class DocumentProbe final : public YAML::EventHandler {
+ public:
+  bool has_content() const { return has_content_; }
+  const YAML::Mark& start() const { return start_; }
+
+  void OnDocumentStart(const YAML::Mark& mark) override { start_ = mark; }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override { Content(); }
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {
+    Content();
+  }
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {
+    Content();
+  }
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {
+    Content();
+  }
+  void OnMapEnd() override {}
+
+ private:
+  void Content() { has_content_ = true; }
+  bool has_content_ = false;
+  YAML::Mark start_;
+};
+
+// One document at most may hold anything. On some malformed texts (",a: {}")
+// yaml-cpp's parser finds documents without end and takes nothing from the
+// text: YAML::LoadAll never returns, and YAML::Load leaves out in silence what
+// it does not understand. Throws what yaml-cpp throws.
+absl::Status CheckOneDocument(const std::string& text,
+                              const std::string& file) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  YAML::Mark last;
+  for (int documents = 0;; ++documents) {
+    DocumentProbe probe;
+    if (!parser.HandleNextDocument(probe)) return absl::OkStatus();
+    const YAML::Mark start = probe.start();
+    if (documents > 0 && (probe.has_content() || start.pos == last.pos)) {
+      return At(file, start.line + 1, start.column + 1,
+                start.pos == last.pos
+                    ? "text that belongs to nothing before it"
+                    : "more than one YAML document in the file");
+    }
+    last = start;
+  }
 }
 
 }  // namespace
@@ -143,17 +198,11 @@ absl::StatusOr<Node> Node::Parse(std::string_view text,
                                  std::string_view file_name) {
   auto file = std::make_shared<const std::string>(file_name);
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
-    if (documents.size() > 1) {
-      return At(*file, documents[1].Mark().line + 1,
-                documents[1].Mark().column + 1,
-                "more than one YAML document in the file");
-    }
+    const std::string copy(text);
+    VIGIE_RETURN_IF_ERROR(CheckOneDocument(copy, *file));
     int nodes = 0;
-    VIGIE_ASSIGN_OR_RETURN(
-        auto tree,
-        Tree::Convert(documents.empty() ? YAML::Node() : documents[0], file, 0,
-                      &nodes));
+    VIGIE_ASSIGN_OR_RETURN(auto tree,
+                           Tree::Convert(YAML::Load(copy), file, 0, &nodes));
     return Node(std::move(tree));
   } catch (const YAML::Exception& e) {
     return At(*file, e.mark.line < 0 ? 1 : e.mark.line + 1,

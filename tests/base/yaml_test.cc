@@ -58,7 +58,19 @@ TEST(YamlTest, RefusesDuplicateKeysNamingBothPlaces) {
 
 TEST(YamlTest, RefusesASecondDocument) {
   EXPECT_THAT(Parse("a: 1\n---\nb: 2\n"),
-              HasError(kInvalid, HasSubstr("more than one YAML document")));
+              HasError(kInvalid,
+                       "f.yml:2:1: more than one YAML document in "
+                       "the file"));
+  EXPECT_THAT(Parse("a: 1\n---\n"), IsOk());
+}
+
+// yaml-cpp's LoadAll takes memory without end on these.
+TEST(YamlTest, EndsOnTextsThatTheParserDoesNotConsume) {
+  for (const char* text :
+       {",a: {b: 15s}\nc:\n- d: [{e: [\"h:2\"]}]\n  f_[\"h:2]\n  g: [{h: i}]",
+        ",", "]", "- a\n, b"}) {
+    EXPECT_THAT(Parse(text), HasCode(kInvalid)) << text;
+  }
 }
 
 TEST(YamlTest, TakesAnEmptyTextAsNull) {
