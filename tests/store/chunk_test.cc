@@ -61,7 +61,7 @@ TEST(ChunkTest, RandomBitPatternsAndStartTimesComeBack) {
     for (size_t i = 0; i < count && time_ms < (int64_t{1} << 62); ++i) {
       const double value =
           seed % 3 == 0 ? std::bit_cast<double>(random())
-                        : static_cast<double>(random() % (1 << seed % 40));
+                        : static_cast<double>(random() % (1ull << seed % 40));
       columns.PushBack(
           time_ms, value,
           seed % 4 == 0 ? static_cast<int64_t>(random() >> random() % 64) : 0);
