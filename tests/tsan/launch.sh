@@ -4,7 +4,10 @@
 # report is ever hidden.
 set -euo pipefail
 options="ignore_noninstrumented_modules=1 halt_on_error=0 exitcode=66 ${TSAN_OPTIONS:-}"
-if ldd "$1" | grep -q 'libgrpc'; then
+# Read whole before it is searched: under pipefail a grep -q that leaves early
+# would make ldd fail, now and then.
+libraries=$(ldd "$1")
+if [[ $libraries == *libgrpc* ]]; then
   options+=" suppressions=$(dirname "$0")/../support/tsan.supp"
 fi
 TSAN_OPTIONS=$options exec "$@"
