@@ -1,0 +1,55 @@
+// Prometheus's rule files, unchanged.
+// Source: prometheus.io "Defining recording rules", "Alerting rules",
+// Prometheus 3.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/yaml/yaml.h"
+
+namespace vigie::alerting {
+
+struct RuleSpec {
+  enum class Kind : uint8_t { kRecording, kAlerting };
+  Kind kind = Kind::kRecording;
+  std::string name;  // `record` or `alert`
+  std::string expr;
+  std::string place;  // "rules.yml:12:7", of the rule
+  int64_t for_ms = 0;
+  int64_t keep_firing_for_ms = 0;
+  // Values of alerting rules are templates.
+  std::vector<std::pair<std::string, std::string>> labels;
+  std::vector<std::pair<std::string, std::string>> annotations;
+  friend bool operator==(const RuleSpec&, const RuleSpec&) = default;
+};
+
+struct RuleGroupSpec {
+  std::string name;
+  std::string file;         // as found; name and file identify the group
+  int64_t interval_ms = 0;  // 0: the global evaluation interval
+  std::optional<int64_t> query_offset_ms;
+  int64_t limit = 0;  // elements a rule may give; 0: none
+  std::vector<std::pair<std::string, std::string>> labels;  // of every rule
+  std::vector<RuleSpec> rules;
+  friend bool operator==(const RuleGroupSpec&, const RuleGroupSpec&) = default;
+};
+
+// kInvalidArgument `file:line:column: ...`, the first fault, for what
+// Prometheus refuses too: YAML, unknown keys, bad names, expressions (with the
+// place inside the file) and templates, two groups of one name, two equal
+// rules of one group. A template function that vigie lacks is named.
+absl::StatusOr<std::vector<RuleGroupSpec>> ParseRuleFile(
+    const yaml::Node& root);
+
+// Reads every file that a pattern of `rule_files` matches ("rules/*.yml"),
+// relative to `directory`, in order of pattern and name. All or nothing. A
+// pattern that matches nothing is fine, as in Prometheus.
+absl::StatusOr<std::vector<RuleGroupSpec>> LoadRuleFiles(
+    const std::vector<std::string>& patterns, const std::string& directory);
+
+}  // namespace vigie::alerting
