@@ -3,7 +3,6 @@
 // attempt are records: a message is owed on disk before it is tried, and
 // cleared in the same write that notes the receiver's 2xx or 250. A crash
 // between any two steps loses nothing; the message in flight may come twice.
-// Tables and states: docs/formats/alerting.md.
 // Thread-safe.
 #pragma once
 
