@@ -30,14 +30,14 @@ const std::vector<std::string_view> kDiscoveryKeys = {
     "vultr_sd_configs"};
 
 const std::vector<std::string_view> kUnsupportedTopKeys = {
-    "alerting",   "otlp",    "remote_read",         "remote_write",
-    "rule_files", "runtime", "scrape_config_files", "storage",
-    "tracing"};
+    "alerting",     "otlp",    "remote_read",
+    "remote_write", "runtime", "scrape_config_files",
+    "storage",      "tracing"};
 
 const std::vector<std::string_view> kUnsupportedGlobalKeys = {
-    "keep_dropped_targets", "metric_name_escaping_scheme", "query_log_file",
-    "rule_query_offset",    "scrape_failure_log_file",     "scrape_protocols",
-    "target_limit"};
+    "keep_dropped_targets", "metric_name_escaping_scheme",
+    "query_log_file",       "scrape_failure_log_file",
+    "scrape_protocols",     "target_limit"};
 
 const std::vector<std::string_view> kUnsupportedJobKeys = {
     "fallback_scrape_protocol",
@@ -216,6 +216,8 @@ absl::Status Reader::ReadGlobal(const yaml::Node& node) {
       map.ReadDurationMs("evaluation_interval", &evaluation_ms));
   if (interval_ms > 0) defaults_.interval_ms = interval_ms;
   if (evaluation_ms > 0) config_.evaluation_interval_ms = evaluation_ms;
+  VIGIE_RETURN_IF_ERROR(
+      map.ReadDurationMs("rule_query_offset", &config_.rule_query_offset_ms));
   if (timeout_ms > defaults_.interval_ms) {
     return map.Find("scrape_timeout")
         ->Error("global scrape timeout greater than scrape interval");
@@ -420,6 +422,9 @@ absl::StatusOr<PrometheusConfig> Reader::Read(const yaml::Node& root) {
   }
   if (const yaml::Node* jobs = map.Find("scrape_configs")) {
     VIGIE_RETURN_IF_ERROR(ReadJobs(*jobs));
+  }
+  if (const yaml::Node* files = map.Find("rule_files")) {
+    VIGIE_ASSIGN_OR_RETURN(config_.rule_files, files->AsStrings());
   }
   map.MarkUnsupported(kUnsupportedTopKeys, &config_.unsupported);
   VIGIE_RETURN_IF_ERROR(map.Finish());

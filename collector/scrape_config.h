@@ -1,6 +1,6 @@
-// The scraping part of an unchanged prometheus.yml. What is read and what is
-// only named: docs/decisions/0041-prometheus-yml.md.
-// Source: prometheus.io "Configuration", Prometheus 3.
+// An unchanged prometheus.yml: scraping, and where the rules are. What is read
+// and what is only named: docs/decisions/0041-prometheus-yml.md. Source:
+// prometheus.io "Configuration", Prometheus 3.
 #pragma once
 
 #include <cstdint>
@@ -61,6 +61,8 @@ struct PrometheusConfig {
   std::vector<std::pair<std::string, std::string>> external_labels;
   // How often rules run that name no interval.
   int64_t evaluation_interval_ms = 60'000;
+  int64_t rule_query_offset_ms = 0;     // of groups that name none
+  std::vector<std::string> rule_files;  // patterns, as written
   std::vector<ScrapeJob> jobs;
   // Keys that Prometheus knows and vigie does not do yet, one line each with
   // its place: `check` refuses them, `serve` warns and counts.

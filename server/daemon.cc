@@ -82,6 +82,7 @@ absl::Status Daemon::StartRooms() {
                                     return RenderConfig(config_);
                                   },
                               .version = VIGIE_VERSION,
+                              .reload = [this] { return Reload(); },
                               .before_collect = [this] { process_.Update(); },
                           }));
   VIGIE_ASSIGN_OR_RETURN(otlp_, collector::OtlpGrpcServer::Start(
@@ -103,6 +104,7 @@ void Daemon::ReportUnsupported(const Config& config) {
 }
 
 absl::Status Daemon::Reload() {
+  MutexLock one_at_a_time(reload_mutex_);
   absl::StatusOr<Config> next = LoadConfig(options_.config_path);
   reload_successful_.Set(next.ok() ? 1 : 0);
   if (!next.ok()) return next.status();

@@ -45,6 +45,7 @@ class Daemon {
   const std::string& grpc_address() const { return otlp_->address(); }
 
   // Reads the configuration again. What is wrong leaves the old one in force.
+  // Thread-safe: one at a time.
   // Scraping follows at once; other sections follow at the next start, which
   // the log says.
   absl::Status Reload();
@@ -65,7 +66,8 @@ class Daemon {
   prometheus::Gauge& reload_successful_;
   ProcessMetrics process_;
 
-  Mutex mutex_;  // guards what a reload replaces
+  Mutex reload_mutex_;  // held for a whole reload
+  Mutex mutex_;         // guards what a reload replaces
   Config config_ ABSL_GUARDED_BY(mutex_);
 
   // In the order of the data.

@@ -1,5 +1,6 @@
 #include "server/http_frontend.h"
 
+#include <fmt/format.h>
 #include <prometheus/text_serializer.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "base/status_macros.h"
+#include "base/strings.h"
 #include "server/api_v1.h"
 #include "server/http_server.h"
 #include "server/router.h"
@@ -24,6 +26,8 @@ address as a Prometheus data source.</p>
 <ul>
 <li><a href="/metrics">/metrics</a>: what vigie measures of itself</li>
 <li><a href="/api/v1/targets">/api/v1/targets</a>: what is scraped</li>
+<li><a href="/api/v1/rules">/api/v1/rules</a>,
+<a href="/api/v1/alerts">/api/v1/alerts</a>: what is evaluated, what fires</li>
 <li><a href="/api/v1/status/tsdb">/api/v1/status/tsdb</a>: cardinality</li>
 <li><a href="/api/v1/status/config">/api/v1/status/config</a></li>
 <li><a href="/-/healthy">/-/healthy</a>, <a href="/-/ready">/-/ready</a></li>
@@ -78,6 +82,7 @@ class Frontend final : public HttpFrontend {
  private:
   void AddRoutes();
   HttpAnswer Metrics();
+  HttpAnswer Reload();
   void RemoteWrite(HttpRequest request, Responder responder);
 
   const HttpDependencies dependencies_;
@@ -105,6 +110,9 @@ void Frontend::AddRoutes() {
                     [](const HttpRequest&) {
                       return HttpAnswer{.body = "vigie is ready.\n"};
                     });
+  router_.AddSimple(
+      {.methods = {"POST", "PUT"}, .path = "/-/reload", .name = "/-/reload"},
+      [this](const HttpRequest&) { return Reload(); });
   router_.AddSimple({.methods = {"GET"},
                      .path = "/metrics",
                      .name = "/metrics",
@@ -139,6 +147,18 @@ HttpAnswer Frontend::Metrics() {
   answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
   answer.body = std::move(text).str();
   return answer;
+}
+
+HttpAnswer Frontend::Reload() {
+  if (!dependencies_.reload) {
+    return {.status = 404, .body = "there is no configuration to reload\n"};
+  }
+  if (absl::Status status = dependencies_.reload(); !status.ok()) {
+    return {.status = 500,
+            .body = fmt::format("failed to reload config: {}\n",
+                                MessageOf(status))};
+  }
+  return {};
 }
 
 void Frontend::RemoteWrite(HttpRequest request, Responder responder) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
@@ -47,6 +48,8 @@ struct HttpDependencies {
   // The configuration in force as YAML, secrets left out; for status/config.
   std::function<std::string()> config_text;
   std::string version;  // vigie's own, "0.1.0"
+  // Reads the configuration again, for /-/reload; null: there is none.
+  std::function<absl::Status()> reload = nullptr;
   // Called before the registry is collected, to bring gauges up to date.
   std::function<void()> before_collect = nullptr;
 };

@@ -157,7 +157,7 @@ TEST(ScrapeConfigTest, NamesWhatItDoesNotDoYetWithItsPlace) {
       "  external_labels: {host: \"${HOSTNAME}\"}\n"
       "alerting:\n"
       "  alertmanagers: [{static_configs: [{targets: [\"h:9093\"]}]}]\n"
-      "rule_files: []\n"
+      "rule_files: [rules/*.yml, more.yml]\n"
       "remote_write: [{url: \"http://h/\"}]\n"
       "scrape_configs:\n"
       "- job_name: a\n"
@@ -166,6 +166,7 @@ TEST(ScrapeConfigTest, NamesWhatItDoesNotDoYetWithItsPlace) {
       "  metric_name_validation_scheme: legacy\n");
 
   ASSERT_THAT(config, IsOk());
+  EXPECT_THAT(config->rule_files, ElementsAre("rules/*.yml", "more.yml"));
   const std::string file = "/etc/prometheus/prometheus.yml:";
   EXPECT_THAT(
       config->unsupported,

@@ -57,6 +57,7 @@ class HttpFrontendTest : public ::testing::Test {
          .clock = clock_,
          .config_text = [] { return std::string("http: {}\n"); },
          .version = "0.1.0",
+         .reload = [this] { return reload_; },
          .before_collect = [this] { ++collects_; }});
     ASSERT_TRUE(frontend.ok()) << frontend.status();
     frontend_ = *std::move(frontend);
@@ -86,6 +87,7 @@ class HttpFrontendTest : public ::testing::Test {
   collector::Scraper scraper_{store_, http_, clock_, registry_};
   HttpOptions options_;
   int collects_ = 0;
+  absl::Status reload_;
   std::unique_ptr<query::Engine> engine_;
   std::unique_ptr<HttpFrontend> frontend_;
 };
@@ -450,6 +452,18 @@ TEST_F(HttpFrontendTest, IsHealthyAndMeasuredBeforeItIsReady) {
   EXPECT_EQ(Get("/-/ready").status, 200);
 }
 
+TEST_F(HttpFrontendTest, ReloadsWhenAskedAndSaysWhatIsWrong) {
+  EXPECT_EQ(Client().PostForm("/-/reload", "").status, 200);
+  EXPECT_EQ(Get("/-/reload").status, 405);
+
+  reload_ = absl::InvalidArgumentError("vigie.yml:3:1: unknown key \"x\"");
+  const RawReply refused = Client().PostForm("/-/reload", "");
+
+  EXPECT_EQ(refused.status, 500);
+  EXPECT_EQ(refused.body,
+            "failed to reload config: vigie.yml:3:1: unknown key \"x\"\n");
+}
+
 TEST_F(HttpFrontendTest, ExposesItsMetricsAsTextAfterBringingThemUpToDate) {
   Get("/api/v1/query?query=1");
 
@@ -462,7 +476,7 @@ TEST_F(HttpFrontendTest, ExposesItsMetricsAsTextAfterBringingThemUpToDate) {
               AllOf(HasSubstr("vigie_http_requests_total{code=\"200\","
                               "handler=\"/api/v1/query\"} 1"),
                     HasSubstr("vigie_http_connections "),
-                    HasSubstr("vigie_query_running 0")));
+                    HasSubstr("vigie_query_running ")));
 }
 
 TEST_F(HttpFrontendTest, ShowsAPageThatNoScriptCanRunIn) {
