@@ -49,15 +49,15 @@ struct ParsedUrl {
   std::string display;  // for messages: no user, password, query or fragment
 };
 
-absl::StatusOr<ParsedUrl> ParseUrl(const std::string& text) {
+absl::StatusOr<ParsedUrl> ParseUrl(const HttpRequest& request) {
   // The text itself stays out of the message: it may hold a password.
   const auto malformed = [](std::string_view why) {
     return absl::InvalidArgumentError(fmt::format("malformed URL: {}", why));
   };
   std::unique_ptr<CURLU, FreeUrl> url(curl_url());
   VIGIE_CHECK(url != nullptr);
-  const CURLUcode code = curl_url_set(url.get(), CURLUPART_URL, text.c_str(),
-                                      CURLU_NON_SUPPORT_SCHEME);
+  const CURLUcode code = curl_url_set(
+      url.get(), CURLUPART_URL, request.url.c_str(), CURLU_NON_SUPPORT_SCHEME);
   if (code != CURLUE_OK) return malformed(curl_url_strerror(code));
   const std::string scheme = UrlPart(url.get(), CURLUPART_SCHEME);
   if (scheme != "http" && scheme != "https") {
@@ -70,7 +70,9 @@ absl::StatusOr<ParsedUrl> ParseUrl(const std::string& text) {
       !port.empty()) {
     out.origin += ":" + port;
   }
-  out.display = out.origin + UrlPart(url.get(), CURLUPART_PATH);
+  out.display = out.origin;
+  if (!request.path_is_secret)
+    out.display += UrlPart(url.get(), CURLUPART_PATH);
   return out;
 }
 
@@ -94,6 +96,8 @@ size_t TakeBody(char* bytes, size_t, size_t count, void* user) {
   // curl calls this after decompression, in pieces of at most 16 KiB.
   const auto held = static_cast<int64_t>(transfer->body.size());
   if (static_cast<int64_t>(count) > transfer->bytes_max - held) {
+    transfer->body.append(bytes,
+                          static_cast<size_t>(transfer->bytes_max - held));
     transfer->too_long = true;
     return 0;
   }
@@ -247,7 +251,7 @@ absl::Status ErrorOf(CURLcode code, const char* detail, CURL* easy,
 
 absl::StatusOr<HttpResponse> HttpClient::Do(const HttpRequest& request,
                                             std::stop_token stop) {
-  VIGIE_ASSIGN_OR_RETURN(const ParsedUrl url, ParseUrl(request.url));
+  VIGIE_ASSIGN_OR_RETURN(const ParsedUrl url, ParseUrl(request));
   if (!IsToken(request.method)) {
     return absl::InvalidArgumentError(
         fmt::format("{}: malformed method", url.display));
@@ -284,7 +288,8 @@ absl::StatusOr<HttpResponse> HttpClient::Do(const HttpRequest& request,
 
   HttpResponse response;
   absl::Status failed;
-  if (finished && result != CURLE_OK) {
+  const bool cut = transfer.too_long && request.cut_long_body;
+  if (finished && result != CURLE_OK && !cut) {
     failed = ErrorOf(result, error, easy, request, url, transfer);
   } else if (finished) {
     long status = 0;

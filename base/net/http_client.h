@@ -23,7 +23,10 @@ struct HttpRequest {
   absl::Duration timeout = absl::Seconds(10);
   int64_t response_bytes_max = 64 << 20;  // after decompression
   bool accept_gzip = true;
-  int redirects_max = 10;  // credentials do not follow to another host
+  int redirects_max = 10;       // credentials do not follow to another host
+  bool path_is_secret = false;  // errors then name the host only
+  // A longer body is cut there, and so is the connection; no error.
+  bool cut_long_body = false;
 };
 
 struct HttpResponse {

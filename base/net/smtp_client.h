@@ -16,18 +16,20 @@
 namespace vigie::net {
 
 struct SmtpRequest {
-  std::string host;
+  std::string host = {};
   int port = 587;
   enum class Tls : uint8_t { kNone, kStartTlsRequired, kImplicit };
   Tls tls = Tls::kStartTlsRequired;
   bool verify_certificate = true;
-  std::string ca_file;   // "": the system's
-  std::string hello;     // name given in EHLO; "": the host's
-  std::string username;  // "": no authentication
-  std::string password;
-  std::string from;  // envelope addresses, no names
-  std::vector<std::string> to;
-  std::string message;  // RFC 5322, CRLF line ends
+  std::string ca_file = {};   // "": the system's
+  std::string hello = {};     // name given in EHLO; "": the host's
+  std::string username = {};  // "": no authentication
+  std::string password = {};
+  std::string identity = {};    // to act as, with PLAIN; "": the user
+  bool challenge_only = false;  // CRAM-MD5 or nothing: no password is sent
+  std::string from = {};        // envelope addresses, no names
+  std::vector<std::string> to = {};
+  std::string message = {};  // RFC 5322, CRLF line ends
   absl::Duration timeout = absl::Seconds(30);
 };
 
@@ -46,8 +48,9 @@ class SmtpClient {
   // OK once the server has answered 250 to the end of the data. An answer of
   // 4xx or 5xx comes back as a reply with that code. kDeadlineExceeded,
   // kCancelled; kUnavailable for the network; kFailedPrecondition if TLS or
-  // authentication cannot be had; kInvalidArgument for an address or host that
-  // could smuggle a command.
+  // authentication cannot be had: the message is not sent then.
+  // kInvalidArgument for an address or host that could smuggle a command.
+  // Replies are the server's words: they may repeat what it was sent.
   absl::StatusOr<SmtpReply> Send(const SmtpRequest& request,
                                  std::stop_token stop);
 };

@@ -303,5 +303,35 @@ TEST(HttpClientTest, GivesTheRedirectItselfIfNoneMayBeFollowed) {
   EXPECT_EQ(got->status, 302);
 }
 
+TEST(HttpClientTest, KeepsASecretPathOutOfErrors) {
+  TestHttpServer server(
+      [](const Request&) { return Response{.no_answer = true}; });
+  HttpClient client;
+
+  const auto got = client.Do(
+      {.url = server.Url("/services/T0/B0/hunter2"), .path_is_secret = true},
+      {});
+
+  EXPECT_THAT(got, HasError(absl::StatusCode::kUnavailable,
+                            AllOf(HasSubstr(server.address()),
+                                  Not(HasSubstr("hunter2")))));
+}
+
+TEST(HttpClientTest, CutsALongBodyWhereTheStatusIsWhatCounts) {
+  TestHttpServer server([](const Request&) {
+    return Response{.status = 202, .body = std::string(1 << 20, 'x')};
+  });
+  HttpClient client;
+
+  const auto got = client.Do({.url = server.Url("/"),
+                              .response_bytes_max = 100,
+                              .cut_long_body = true},
+                             {});
+
+  ASSERT_THAT(got, IsOk());
+  EXPECT_EQ(got->status, 202);
+  EXPECT_EQ(got->body, std::string(100, 'x'));
+}
+
 }  // namespace
 }  // namespace vigie::net
