@@ -27,6 +27,8 @@ TABLE = {
     "sdk": ("proto",),
     "cli": ("server", "sdk", "alerting", "canary", "query", "collector",
             "store", "model", "base", "proto"),
+    # The shop is a program like those of our users.
+    "deploy": ("sdk",),
 }
 # The parser is a target of its own and knows no store.
 PARSER = ("model", "base")
