@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "sdk/resource.h"
 
 namespace opentelemetry::proto::collector::metrics::v1 {
 class ExportMetricsServiceRequest;
@@ -22,16 +23,28 @@ struct ExportOutcome {
   std::string message;  // a warning if nothing was rejected
 };
 
+struct OtlpEndpoint {
+  std::string address = "127.0.0.1:4317";  // "host:port"
+  // Sent with every call; names are lower case on the wire.
+  Attributes headers = {};
+  bool tls = false;
+  // PEM. Without `ca` the system's certificates are trusted; `key` and
+  // `certificate` are this client's own, both or neither.
+  std::string ca = {};
+  std::string key = {};
+  std::string certificate = {};
+};
+
 class OtlpClient {
  public:
-  // `endpoint` is "host:port", plaintext. Connects lazily.
-  explicit OtlpClient(const std::string& endpoint);
+  // Connects lazily. `address` alone is plaintext.
+  explicit OtlpClient(const OtlpEndpoint& endpoint);
+  explicit OtlpClient(const std::string& address);
   ~OtlpClient();
 
   // Gzip if `compress`. The status is the call's, its details (as
-  // google.rpc.RetryInfo) are payloads under their type URLs. kUnavailable may
-  // be tried again; kResourceExhausted only if it carries a RetryInfo, as
-  // without one it says that the request is too large; others not.
+  // google.rpc.RetryInfo) are payloads under their type URLs; AdviceOf() says
+  // what to do about it.
   struct ExportOptions {
     absl::Duration timeout = absl::Seconds(10);
     bool compress = true;
@@ -41,9 +54,21 @@ class OtlpClient {
           ExportMetricsServiceRequest& request,
       const ExportOptions& options);
 
+  // Ends the calls that are under way, and all that follow, with kCancelled.
+  void Cancel();
+
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// What to do about the status of a call that failed: OTLP's table of retryable
+// codes. kResourceExhausted is retryable only with a RetryInfo; without one it
+// says that the request is too large.
+struct RetryAdvice {
+  bool retryable = false;
+  absl::Duration delay_min = absl::ZeroDuration();  // as the server asks
+};
+RetryAdvice AdviceOf(const absl::Status& status);
 
 }  // namespace vigie::sdk
