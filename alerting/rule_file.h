@@ -11,6 +11,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/yaml/yaml.h"
+#include "query/parser/parser.h"
 
 namespace vigie::alerting {
 
@@ -22,6 +23,7 @@ struct RuleSpec {
   std::string place;  // "rules.yml:12:7", of the rule
   int64_t for_ms = 0;
   int64_t keep_firing_for_ms = 0;
+  // By name; those of the group are among the labels, the rule's own win.
   // Values of alerting rules are templates.
   std::vector<std::pair<std::string, std::string>> labels;
   std::vector<std::pair<std::string, std::string>> annotations;
@@ -40,16 +42,18 @@ struct RuleGroupSpec {
 };
 
 // kInvalidArgument `file:line:column: ...`, the first fault, for what
-// Prometheus refuses too: YAML, unknown keys, bad names, expressions (with the
-// place inside the file) and templates, two groups of one name, two equal
-// rules of one group. A template function that vigie lacks is named.
+// Prometheus refuses too: YAML, unknown keys, bad names, expressions (the place
+// in the file, then the one in the expression) and templates, two groups of
+// one name. Two equal rules are fine, as there. A template function that vigie
+// lacks is named.
 absl::StatusOr<std::vector<RuleGroupSpec>> ParseRuleFile(
-    const yaml::Node& root);
+    const yaml::Node& root, const query::ParserOptions& options = {});
 
 // Reads every file that a pattern of `rule_files` matches ("rules/*.yml"),
-// relative to `directory`, in order of pattern and name. All or nothing. A
-// pattern that matches nothing is fine, as in Prometheus.
+// relative to `directory`, in order of pattern and name, each file once. All or
+// nothing. A pattern that matches nothing is fine, as in Prometheus.
 absl::StatusOr<std::vector<RuleGroupSpec>> LoadRuleFiles(
-    const std::vector<std::string>& patterns, const std::string& directory);
+    const std::vector<std::string>& patterns, const std::string& directory,
+    const query::ParserOptions& options = {});
 
 }  // namespace vigie::alerting

@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "alerting/alert.h"
 #include "alerting/rule_file.h"
+#include "base/clock.h"
 #include "model/labels.h"
 #include "model/sample.h"
 #include "query/engine.h"
@@ -32,6 +33,7 @@ struct RuleContext {
   AlertSink* sink = nullptr;          // null: alerts go nowhere
   std::vector<std::pair<std::string, std::string>> external_labels = {};
   std::string external_url = {};  // of links and of $externalURL
+  const Clock* clock = nullptr;   // how long rules take; null: unmeasured
 };
 
 enum class AlertState : uint8_t { kInactive, kPending, kFiring };
@@ -67,6 +69,12 @@ struct RuleGroupStatus {
   std::vector<RuleStatus> rules;
 };
 
+// Since the group was made.
+struct RuleGroupTotals {
+  int64_t evaluations = 0;  // of rules
+  int64_t failures = 0;
+};
+
 class RuleGroup {
  public:
   // `interval_ms` is the one in force. The spec has been checked by
@@ -75,22 +83,27 @@ class RuleGroup {
             const RuleContext& context);
   ~RuleGroup();
 
-  // Takes the state of an earlier process or of `from`, the same group before
-  // a reload: rules are matched by name, expression-independent identity and
-  // order as Prometheus does. kDataLoss names a record that cannot be read.
+  // Takes the state of an earlier process, or of `from`, the same group before
+  // a reload. Rules are matched by name and labels, equal ones by order. What
+  // fired by a rule that is gone, or under other external labels, ends at the
+  // next evaluation. Alerts that were pending when an outage of more than an
+  // hour began do so anew. kDataLoss names a record that cannot be read; the
+  // others are taken.
   absl::Status Restore(int64_t now_ms);
   void TakeOver(RuleGroup& from);
 
-  // Evaluates all rules at `time_ms`, writes their samples, the state and then
-  // tells the sink. A failing rule is reported in its status and does not
-  // stop the next one. The first failure is returned.
+  // Evaluates all rules at `time_ms`; of each: the state of its alerts, then
+  // its samples, visible before the next rule. Then the sink is told. A
+  // failing rule is reported in its status and does not stop the next one. The
+  // first failure is returned; kCancelled once stopped.
   absl::Status Evaluate(int64_t time_ms, std::stop_token stop);
 
-  // Marks the series of the group as stale at `time_ms` and forgets its state:
-  // the group has gone from the configuration.
+  // The group has gone from the configuration: its alerts end, its series are
+  // marked as stale, its records go. To be repeated if it fails.
   absl::Status Retire(int64_t time_ms);
 
   RuleGroupStatus Status() const;
+  RuleGroupTotals totals() const;
 
  private:
   struct Impl;
