@@ -35,52 +35,10 @@ int GroupOf(const RE2& regex, std::string_view name) {
   return found == groups.end() ? -1 : found->second;
 }
 
-}  // namespace
-
-absl::StatusOr<std::shared_ptr<const re2::RE2>> CompileAnchored(
-    std::string_view pattern) {
-  if (pattern.size() > kRegexBytesMax) {
-    return absl::InvalidArgumentError(
-        fmt::format("regular expression of {} bytes: at most {} are allowed",
-                    pattern.size(), kRegexBytesMax));
-  }
-  const auto invalid = [&](const std::string& error) {
-    return absl::InvalidArgumentError(
-        fmt::format("error parsing regexp: {}: `{}`", error, pattern));
-  };
-  RE2::Options options;
-  options.set_log_errors(false);
-  // "a)|(b" would be fine, and no longer anchored, once it is within ours.
-  if (pattern.find(')') != std::string_view::npos) {
-    const RE2 alone(re2::StringPiece(pattern.data(), pattern.size()), options);
-    if (!alone.ok()) return invalid(alone.error());
-  }
-  auto regex =
-      std::make_shared<const RE2>(fmt::format("^(?s:{})$", pattern), options);
-  if (!regex->ok()) return invalid(regex->error());
-  return regex;
-}
-
-absl::StatusOr<Regex> Regex::Create(std::string_view pattern) {
-  auto regex = CompileAnchored(pattern);
-  if (!regex.ok()) return regex.status();
-  return Regex(*std::move(regex));
-}
-
-bool Regex::Matches(std::string_view text) const {
-  return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *regex_);
-}
-
-bool Regex::Expand(std::string_view text, std::string_view replacement,
-                   std::string* out) const {
-  std::vector<re2::StringPiece> groups(
-      static_cast<size_t>(regex_->NumberOfCapturingGroups()) + 1);
-  if (!regex_->Match(re2::StringPiece(text.data(), text.size()), 0, text.size(),
-                     RE2::ANCHOR_BOTH, groups.data(),
-                     static_cast<int>(groups.size()))) {
-    return false;
-  }
-  out->clear();
+// Appends `replacement` with the groups of a match filled in.
+void AppendExpanded(const RE2& regex,
+                    const std::vector<re2::StringPiece>& groups,
+                    std::string_view replacement, std::string* out) {
   while (!replacement.empty()) {
     const size_t dollar = replacement.find('$');
     out->append(replacement.substr(0, dollar));
@@ -101,13 +59,121 @@ bool Regex::Expand(std::string_view text, std::string_view replacement,
       out->push_back('$');  // no group: the text as it stands
       continue;
     }
-    const int group = GroupOf(*regex_, rest.substr(0, length));
+    const int group = GroupOf(regex, rest.substr(0, length));
     if (group >= 0 && groups[group].data() != nullptr) {
       out->append(groups[group].data(), groups[group].size());
     }
     replacement = rest.substr(length + (braced ? 1 : 0));
   }
+}
+
+std::vector<re2::StringPiece> RoomForGroups(const RE2& regex) {
+  return std::vector<re2::StringPiece>(
+      static_cast<size_t>(regex.NumberOfCapturingGroups()) + 1);
+}
+
+absl::Status TooLong(std::string_view pattern) {
+  return absl::InvalidArgumentError(
+      fmt::format("regular expression of {} bytes: at most {} are allowed",
+                  pattern.size(), kRegexBytesMax));
+}
+
+absl::Status Invalid(std::string_view pattern, const std::string& error) {
+  return absl::InvalidArgumentError(
+      fmt::format("error parsing regexp: {}: `{}`", error, pattern));
+}
+
+// Bytes of the character that `text` begins with.
+size_t RuneBytes(std::string_view text) {
+  size_t bytes = 1;
+  while (bytes < text.size() && (text[bytes] & 0xC0) == 0x80) ++bytes;
+  return bytes;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const re2::RE2>> CompileAnchored(
+    std::string_view pattern) {
+  if (pattern.size() > kRegexBytesMax) return TooLong(pattern);
+  RE2::Options options;
+  options.set_log_errors(false);
+  // "a)|(b" would be fine, and no longer anchored, once it is within ours.
+  if (pattern.find(')') != std::string_view::npos) {
+    const RE2 alone(re2::StringPiece(pattern.data(), pattern.size()), options);
+    if (!alone.ok()) return Invalid(pattern, alone.error());
+  }
+  auto regex =
+      std::make_shared<const RE2>(fmt::format("^(?s:{})$", pattern), options);
+  if (!regex->ok()) return Invalid(pattern, regex->error());
+  return regex;
+}
+
+absl::StatusOr<Regex> Regex::Create(std::string_view pattern) {
+  auto regex = CompileAnchored(pattern);
+  if (!regex.ok()) return regex.status();
+  return Regex(*std::move(regex));
+}
+
+bool Regex::Matches(std::string_view text) const {
+  return RE2::FullMatch(re2::StringPiece(text.data(), text.size()), *regex_);
+}
+
+bool Regex::Expand(std::string_view text, std::string_view replacement,
+                   std::string* out) const {
+  std::vector<re2::StringPiece> groups = RoomForGroups(*regex_);
+  if (!regex_->Match(re2::StringPiece(text.data(), text.size()), 0, text.size(),
+                     RE2::ANCHOR_BOTH, groups.data(),
+                     static_cast<int>(groups.size()))) {
+    return false;
+  }
+  out->clear();
+  AppendExpanded(*regex_, groups, replacement, out);
   return true;
+}
+
+absl::StatusOr<SearchRegex> SearchRegex::Create(std::string_view pattern) {
+  if (pattern.size() > kRegexBytesMax) return TooLong(pattern);
+  RE2::Options options;
+  options.set_log_errors(false);
+  auto regex = std::make_shared<const RE2>(
+      re2::StringPiece(pattern.data(), pattern.size()), options);
+  if (!regex->ok()) return Invalid(pattern, regex->error());
+  return SearchRegex(std::move(regex));
+}
+
+bool SearchRegex::IsIn(std::string_view text) const {
+  return RE2::PartialMatch(re2::StringPiece(text.data(), text.size()), *regex_);
+}
+
+absl::StatusOr<std::string> SearchRegex::ReplaceAll(
+    std::string_view text, std::string_view replacement,
+    size_t bytes_max) const {
+  const re2::StringPiece whole(text.data(), text.size());
+  std::vector<re2::StringPiece> groups = RoomForGroups(*regex_);
+  std::string out;
+  size_t copied = 0;
+  size_t from = 0;
+  while (from <= text.size() &&
+         regex_->Match(whole, from, text.size(), RE2::UNANCHORED, groups.data(),
+                       static_cast<int>(groups.size()))) {
+    const auto begin = static_cast<size_t>(groups[0].data() - text.data());
+    const size_t end = begin + groups[0].size();
+    out.append(text.substr(copied, begin - copied));
+    // An empty match right behind a match is part of it.
+    if (end > copied || begin == 0) {
+      AppendExpanded(*regex_, groups, replacement, &out);
+    }
+    if (out.size() > bytes_max) {
+      return absl::ResourceExhaustedError(
+          fmt::format("a replacement of more than {} bytes", bytes_max));
+    }
+    copied = end;
+    const size_t step =
+        from < text.size() ? RuneBytes(text.substr(from)) : size_t{1};
+    from = std::max(end, from + step);
+  }
+  out.append(text.substr(copied));
+  return out;
 }
 
 }  // namespace vigie
