@@ -33,7 +33,7 @@ build=(
   nlohmann-json3-dev libcli11-dev libre2-dev libxxhash-dev libsnappy-dev libzstd-dev
   libgtest-dev libgmock-dev
 )
-quickstart=(prometheus-node-exporter)
+quickstart=(prometheus-node-exporter openssl python3-aiosmtpd)
 tests=(clang-16 libclang-rt-16-dev prometheus shellcheck)
 
 # Of these we start our own, on ports of our own.
