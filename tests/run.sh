@@ -133,10 +133,8 @@ if [ "$fast" = no ]; then
     step "configure $preset" configure $preset && step "build $preset" build $preset
     test_step "tests under $preset" $preset -E '^(e2e|layout|shell)\.' -j "$jobs"
   done
-  step 'configure thread-safety' configure thread-safety &&
-    step 'build thread-safety' build thread-safety
   fuzzers=0
-  for binary in build/thread-safety/tests/fuzz/*_fuzz; do
+  for binary in build/asan/tests/fuzz/*_fuzz; do
     [ -x "$binary" ] || continue
     fuzzers=$((fuzzers + 1))
     step "fuzz $(basename "$binary" _fuzz)" fuzz "$binary"
