@@ -12,15 +12,11 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "model/labels.h"
+#include "query/parser/series_notation.h"
 
 namespace vigie::testing {
 
-// One value a step; empty: no sample there.
-struct ScriptSeries {
-  Labels labels;
-  std::vector<std::optional<double>> values;
-};
+using ScriptSeries = query::NotedSeries;
 
 struct ScriptClear {};
 

@@ -2,19 +2,16 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 
 #include "base/duration.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "model/sample.h"
 #include "query/parser/parser.h"
+#include "query/parser/series_notation.h"
 #include "tests/promql/script.h"
 
 namespace vigie::testing {
 namespace {
-
-constexpr uint64_t kRepetitionsMax = 100'000;
 
 absl::Status Wrong(std::string_view what) {
   return absl::InvalidArgumentError(ToAbsl(what));
@@ -58,96 +55,6 @@ absl::StatusOr<double> ParseValue(std::string_view text) {
     return Wrong(fmt::format("not a number: {}", text));
   }
   return expr->As<query::NumberLiteral>().value;
-}
-
-// `1`, `_`, `stale`, and runs: `1x3`, `_x3`, `1+2x3`, `1-2x3`.
-absl::Status AppendValues(std::string_view item,
-                          std::vector<std::optional<double>>* values) {
-  uint64_t times = 0;
-  std::string_view base = item;
-  // Behind the last x only digits may stand: 0x1F has none of that form.
-  const size_t x =
-      item.starts_with("0x") ? std::string_view::npos : item.rfind('x');
-  const bool repeated = x != std::string_view::npos;
-  if (repeated) {
-    const std::string_view count = item.substr(x + 1);
-    const char* end = count.data() + count.size();
-    const auto [stop, error] = std::from_chars(count.data(), end, times);
-    if (error != std::errc() || stop != end || times > kRepetitionsMax) {
-      return Wrong(fmt::format("bad repetition in {}", item));
-    }
-    base = item.substr(0, x);
-  }
-  if (base == "_") {
-    values->insert(values->end(), repeated ? times : 1, std::nullopt);
-    return absl::OkStatus();
-  }
-  if (base == "stale") {
-    values->insert(values->end(), times + 1, StaleMarker());
-    return absl::OkStatus();
-  }
-  // A sign that does not begin the item or an exponent begins the step.
-  size_t sign = base.size();
-  for (size_t i = 1; i < base.size(); ++i) {
-    if ((base[i] == '+' || base[i] == '-') && base[i - 1] != 'e' &&
-        base[i - 1] != 'E') {
-      sign = i;
-      break;
-    }
-  }
-  double step = 0;
-  if (sign < base.size()) {
-    if (!repeated) return Wrong(fmt::format("step without a run: {}", item));
-    VIGIE_ASSIGN_OR_RETURN(step, ParseValue(base.substr(sign)));
-  }
-  VIGIE_ASSIGN_OR_RETURN(double value, ParseValue(base.substr(0, sign)));
-  for (uint64_t i = 0; i <= times; ++i) {
-    values->push_back(value);
-    value += step;
-  }
-  return absl::OkStatus();
-}
-
-// Where the metric `name{a="b c"}` ends and its values begin.
-size_t EndOfMetric(std::string_view line) {
-  size_t brace = line.find_first_of(" \t{");
-  if (brace == std::string_view::npos) return line.size();
-  const size_t after_space = line.find_first_not_of(" \t", brace);
-  if (after_space == std::string_view::npos) return brace;
-  if (line[after_space] != '{') return brace;
-  char quote = 0;
-  for (size_t i = after_space; i < line.size(); ++i) {
-    const char c = line[i];
-    if (quote != 0) {
-      if (c == '\\' && quote != '`') ++i;
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'' || c == '`') {
-      quote = c;
-    } else if (c == '}') {
-      return i + 1;
-    }
-  }
-  return line.size();
-}
-
-absl::StatusOr<ScriptSeries> ParseSeries(std::string_view line) {
-  ScriptSeries series;
-  const size_t end = EndOfMetric(line);
-  VIGIE_ASSIGN_OR_RETURN(const auto matchers,
-                         query::ParseMatchers(line.substr(0, end)));
-  LabelsBuilder labels;
-  for (const Matcher& matcher : matchers) {
-    if (matcher.type() != Matcher::Type::kEqual) {
-      return Wrong("a series has labels, not matchers");
-    }
-    labels.Set(matcher.name(), matcher.value());
-  }
-  series.labels = labels.Build();
-  std::string_view rest = Trimmed(line.substr(end));
-  while (!rest.empty()) {
-    VIGIE_RETURN_IF_ERROR(AppendValues(TakeWord(&rest), &series.values));
-  }
-  return series;
 }
 
 // A later line of the same series replaces the earlier one.
@@ -254,7 +161,7 @@ absl::Status ParseEvalLine(std::string_view line, ScriptEval* eval) {
     eval->scalar = *scalar;
     return absl::OkStatus();
   }
-  VIGIE_ASSIGN_OR_RETURN(ScriptSeries series, ParseSeries(line));
+  VIGIE_ASSIGN_OR_RETURN(ScriptSeries series, query::ParseSeriesLine(line));
   if (series.values.size() != 1 && !eval->is_range &&
       !eval->gives_range_vector) {
     return Wrong("an instant query gives one value a series");
@@ -328,7 +235,7 @@ class ScriptReader {
     load.line = line();
     VIGIE_ASSIGN_OR_RETURN(load.interval_ms, ParseDurationMs(interval));
     for (auto next = NextOfBlock(); !next.empty(); next = NextOfBlock()) {
-      VIGIE_ASSIGN_OR_RETURN(ScriptSeries series, ParseSeries(next));
+      VIGIE_ASSIGN_OR_RETURN(ScriptSeries series, query::ParseSeriesLine(next));
       Put(std::move(series), &load.series);
     }
     script_.commands.emplace_back(std::move(load));

@@ -1,0 +1,139 @@
+#include "query/parser/series_notation.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "model/matcher.h"
+#include "model/sample.h"
+#include "query/parser/parser.h"
+
+namespace vigie::query {
+namespace {
+
+constexpr uint64_t kRepetitionsMax = 100'000;
+constexpr std::string_view kSpaces = " \t\r\n";
+
+absl::Status Wrong(std::string_view what) {
+  return absl::InvalidArgumentError(ToAbsl(what));
+}
+
+// A number or a duration in seconds, as the language has them.
+absl::StatusOr<double> ParseValue(std::string_view text) {
+  VIGIE_ASSIGN_OR_RETURN(const auto expr, ParseExpr(text, {}));
+  if (expr->kind != Expr::Kind::kNumber) {
+    return Wrong(fmt::format("not a number: {}", text));
+  }
+  return expr->As<NumberLiteral>().value;
+}
+
+// `1`, `_`, `stale`, and runs: `1x3`, `_x3`, `1+2x3`, `1-2x3`.
+absl::Status AppendValues(std::string_view item, StepValues* values) {
+  uint64_t times = 0;
+  std::string_view base = item;
+  // Behind the last x only digits may stand: 0x1F has none of that form.
+  const size_t x =
+      item.starts_with("0x") ? std::string_view::npos : item.rfind('x');
+  const bool repeated = x != std::string_view::npos;
+  if (repeated) {
+    const std::string_view count = item.substr(x + 1);
+    const char* end = count.data() + count.size();
+    const auto [stop, error] = std::from_chars(count.data(), end, times);
+    if (error != std::errc() || stop != end || times > kRepetitionsMax) {
+      return Wrong(fmt::format("bad repetition in {}", item));
+    }
+    base = item.substr(0, x);
+  }
+  if (base == "_") {
+    values->insert(values->end(), repeated ? times : 1, std::nullopt);
+    return absl::OkStatus();
+  }
+  if (base == "stale") {
+    values->insert(values->end(), times + 1, StaleMarker());
+    return absl::OkStatus();
+  }
+  // A sign that does not begin the item or an exponent begins the step.
+  size_t sign = base.size();
+  for (size_t i = 1; i < base.size(); ++i) {
+    if ((base[i] == '+' || base[i] == '-') && base[i - 1] != 'e' &&
+        base[i - 1] != 'E') {
+      sign = i;
+      break;
+    }
+  }
+  double step = 0;
+  if (sign < base.size()) {
+    if (!repeated) return Wrong(fmt::format("step without a run: {}", item));
+    VIGIE_ASSIGN_OR_RETURN(step, ParseValue(base.substr(sign)));
+  }
+  VIGIE_ASSIGN_OR_RETURN(double value, ParseValue(base.substr(0, sign)));
+  for (uint64_t i = 0; i <= times; ++i) {
+    values->push_back(value);
+    value += step;
+  }
+  return absl::OkStatus();
+}
+
+// Where the metric `name{a="b c"}` ends and its values begin.
+size_t EndOfMetric(std::string_view line) {
+  size_t brace = line.find_first_of(" \t{");
+  if (brace == std::string_view::npos) return line.size();
+  const size_t after_space = line.find_first_not_of(" \t", brace);
+  if (after_space == std::string_view::npos) return brace;
+  if (line[after_space] != '{') return brace;
+  char quote = 0;
+  for (size_t i = after_space; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != 0) {
+      if (c == '\\' && quote != '`') ++i;
+      if (c == quote) quote = 0;
+    } else if (c == '"' || c == '\'' || c == '`') {
+      quote = c;
+    } else if (c == '}') {
+      return i + 1;
+    }
+  }
+  return line.size();
+}
+
+}  // namespace
+
+absl::StatusOr<Labels> ParseSeriesLabels(std::string_view metric) {
+  VIGIE_ASSIGN_OR_RETURN(const auto matchers, ParseMatchers(metric));
+  LabelsBuilder labels;
+  for (const Matcher& matcher : matchers) {
+    if (matcher.type() != Matcher::Type::kEqual) {
+      return Wrong("a series has labels, not matchers");
+    }
+    labels.Set(matcher.name(), matcher.value());
+  }
+  return labels.Build();
+}
+
+absl::StatusOr<StepValues> ParseStepValues(std::string_view text) {
+  StepValues values;
+  while (true) {
+    text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
+    if (text.empty()) return values;
+    if (text.starts_with("{{")) {
+      return Wrong("native histograms, {{...}}, are not supported");
+    }
+    const size_t end = std::min(text.find_first_of(kSpaces), text.size());
+    VIGIE_RETURN_IF_ERROR(AppendValues(text.substr(0, end), &values));
+    text.remove_prefix(end);
+  }
+}
+
+absl::StatusOr<NotedSeries> ParseSeriesLine(std::string_view line) {
+  const size_t end = EndOfMetric(line);
+  NotedSeries series;
+  VIGIE_ASSIGN_OR_RETURN(series.labels, ParseSeriesLabels(line.substr(0, end)));
+  VIGIE_ASSIGN_OR_RETURN(series.values, ParseStepValues(line.substr(end)));
+  return series;
+}
+
+}  // namespace vigie::query
