@@ -46,7 +46,7 @@ class Meter final : public Source {
     const Clock* clock = &Clock::System();
     // Told of each instrument that could not be made; by default standard
     // error is.
-    std::function<void(std::string_view)> on_fault;
+    std::function<void(std::string_view)> on_fault = {};
     std::string scope = "vigie-sdk";  // InstrumentationScope.name
   };
   explicit Meter(Resource resource) : Meter(std::move(resource), Options()) {}

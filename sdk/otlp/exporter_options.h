@@ -27,7 +27,7 @@ struct ExporterOptions {
 
   size_t request_points_max = 8192;
   // What waits while the server is away; the oldest goes first when it is full.
-  size_t queue_points_max = 1'000'000;
+  size_t queue_points_max = 200'000;
   absl::Duration try_timeout = absl::Seconds(10);
   // A request is given up when it is this old.
   absl::Duration request_age_max = absl::Minutes(5);
@@ -44,7 +44,7 @@ struct ExporterOptions {
   // Told, from the exporter's thread, when points are dropped or refused and
   // when sending works again; by default standard error is, at most once a
   // second.
-  std::function<void(std::string_view)> on_event;
+  std::function<void(std::string_view)> on_event = {};
 };
 
 // OTEL_SDK_DISABLED, OTEL_METRICS_EXPORTER (otlp, none),

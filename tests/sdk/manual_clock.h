@@ -36,14 +36,19 @@ class ManualClock final : public sdk::Clock {
     std::lock_guard lock(mutex_);
     unix_ns_ = unix_ns;
   }
-  // Blocks until some thread waits for the time `ns` from now.
-  void AwaitWaitOfNs(int64_t ns) {
+  // Blocks until some thread waits for a time at least `min_ns` and at most
+  // `max_ns` from now, and gives how far that is.
+  int64_t AwaitWait(int64_t min_ns, int64_t max_ns) {
     std::unique_lock lock(mutex_);
+    int64_t found = 0;
     registered_.wait(lock, [&] {
-      return std::any_of(
-          waiters_.begin(), waiters_.end(),
-          [&](const Waiter& w) { return w.until_ns - steady_ns_ == ns; });
+      return std::any_of(waiters_.begin(), waiters_.end(),
+                         [&](const Waiter& w) {
+                           found = w.until_ns - steady_ns_;
+                           return found >= min_ns && found <= max_ns;
+                         });
     });
+    return found;
   }
 
   int64_t UnixNs() const override {
