@@ -19,23 +19,24 @@ namespace vigie::alerting {
 
 // One message that is owed to one integration of a receiver.
 struct Notification {
-  std::string id;         // the same for every attempt at it
-  std::string group_key;  // Alertmanager's text form: {}/{a="b"}:{c="d"}
-  std::string receiver;
-  Labels group_labels;
-  std::vector<Alert> alerts;  // firing ones first, then by labels
+  std::string id = {};         // the same for every attempt at it
+  std::string group_key = {};  // Alertmanager's text form: {}/{a="b"}:{c="d"}
+  std::string receiver = {};
+  Labels group_labels = {};
+  std::vector<Alert> alerts = {};  // firing ones first, then by labels
   // first_notification, new_alerts_in_group, new_resolved_alerts,
   // all_alerts_resolved, repeat_interval_elapsed
-  std::string reason;
-  std::string external_url;  // of vigie, for links
+  std::string reason = {};
+  std::string external_url = {};  // of vigie, for links
   int64_t now_ms = 0;
 };
 
 struct DeliveryOutcome {
-  absl::Status status;         // OK: the receiver has taken it (2xx, 250)
-  bool temporary = false;      // worth another attempt
-  absl::Duration retry_after;  // what the receiver asked for; zero: nothing
-  std::string answer;          // "200", "451 4.7.1 try later", for the ledger
+  absl::Status status = {};  // OK: the receiver has taken it (2xx, 250)
+  bool temporary = false;    // worth another attempt
+  absl::Duration retry_after =
+      {};                   // what the receiver asked for; zero: nothing
+  std::string answer = {};  // "200", "451 4.7.1 try later", for the ledger
 };
 
 class Integration {
