@@ -38,30 +38,6 @@ std::string_view MetricTypeName(MetricType type) {
   return "unknown";
 }
 
-// The selectors of match[]; each must say something of at least one label.
-absl::StatusOr<std::vector<std::vector<Matcher>>> ReadSelectors(
-    const Form& form) {
-  std::vector<std::vector<Matcher>> selectors;
-  for (const std::string_view text : form.GetAll("match[]")) {
-    absl::StatusOr<std::vector<Matcher>> matchers = query::ParseMatchers(text);
-    if (!matchers.ok()) {
-      return InvalidParameter("match[]", matchers.status());
-    }
-    bool selective = false;
-    for (const Matcher& matcher : *matchers) {
-      selective = selective || !matcher.MatchesEmpty();
-    }
-    if (!selective) {
-      return InvalidParameter("match[]",
-                              absl::InvalidArgumentError(
-                                  "match[] must contain at least one non-empty "
-                                  "matcher"));
-    }
-    selectors.push_back(*std::move(matchers));
-  }
-  return selectors;
-}
-
 struct Listing {
   TimeRange range;
   std::vector<std::vector<Matcher>> selectors;
@@ -95,6 +71,29 @@ absl::StatusOr<HttpAnswer> AnswerNames(store::NameList list,
 }
 
 }  // namespace
+
+absl::StatusOr<std::vector<std::vector<Matcher>>> ReadSelectors(
+    const Form& form) {
+  std::vector<std::vector<Matcher>> selectors;
+  for (const std::string_view text : form.GetAll("match[]")) {
+    absl::StatusOr<std::vector<Matcher>> matchers = query::ParseMatchers(text);
+    if (!matchers.ok()) {
+      return InvalidParameter("match[]", matchers.status());
+    }
+    bool selective = false;
+    for (const Matcher& matcher : *matchers) {
+      selective = selective || !matcher.MatchesEmpty();
+    }
+    if (!selective) {
+      return InvalidParameter("match[]",
+                              absl::InvalidArgumentError(
+                                  "match[] must contain at least one non-empty "
+                                  "matcher"));
+    }
+    selectors.push_back(*std::move(matchers));
+  }
+  return selectors;
+}
 
 absl::StatusOr<TimeRange> ReadTimeRange(const Form& form) {
   TimeRange range;

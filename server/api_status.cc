@@ -1,4 +1,4 @@
-// targets, rules, alerts and status/*.
+// targets and status/*.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -20,20 +20,10 @@ namespace {
 // Clients compare it to learn which parts of the API there are.
 constexpr std::string_view kPrometheusVersion = "3.5.0";
 
-// Go's zero time: the target was never scraped.
-constexpr std::string_view kNever = "0001-01-01T00:00:00Z";
-
-void AppendField(std::string_view name, std::string_view value,
-                 std::string* out) {
-  if (out->back() != '{') *out += ',';
-  *out += fmt::format("\"{}\":", name);
-  AppendJsonString(value, out);
-}
-
 std::string AsObject(
     const std::vector<std::pair<std::string_view, std::string>>& fields) {
   std::string out = "{";
-  for (const auto& [name, value] : fields) AppendField(name, value, &out);
+  for (const auto& [name, value] : fields) AppendJsonField(name, value, &out);
   return out + "}";
 }
 
@@ -42,19 +32,20 @@ void AppendTarget(const collector::TargetStatus& target, std::string* out) {
   AppendLabels(target.discovered_labels, out);
   *out += ",\"labels\":";
   AppendLabels(target.labels, out);
-  AppendField("scrapePool", target.scrape_pool, out);
-  AppendField("scrapeUrl", target.scrape_url, out);
-  AppendField("globalUrl", target.scrape_url, out);
-  AppendField("lastError", target.last_error, out);
-  AppendField("lastScrape",
-              target.last_scrape_ms == 0 ? std::string(kNever)
-                                         : FormatRfc3339(target.last_scrape_ms),
-              out);
+  AppendJsonField("scrapePool", target.scrape_pool, out);
+  AppendJsonField("scrapeUrl", target.scrape_url, out);
+  AppendJsonField("globalUrl", target.scrape_url, out);
+  AppendJsonField("lastError", target.last_error, out);
+  AppendJsonField("lastScrape",
+                  target.last_scrape_ms == 0
+                      ? std::string(kNeverTime)
+                      : FormatRfc3339(target.last_scrape_ms),
+                  out);
   *out += ",\"lastScrapeDuration\":";
   AppendFloatText(target.last_duration_s, out);
-  AppendField("health", target.health, out);
-  AppendField("scrapeInterval", FormatDurationMs(target.interval_ms), out);
-  AppendField("scrapeTimeout", FormatDurationMs(target.timeout_ms), out);
+  AppendJsonField("health", target.health, out);
+  AppendJsonField("scrapeInterval", FormatDurationMs(target.interval_ms), out);
+  AppendJsonField("scrapeTimeout", FormatDurationMs(target.timeout_ms), out);
   *out += '}';
 }
 
@@ -106,20 +97,6 @@ ApiV1::Answer ApiV1::ScrapePools(const HttpRequest&, const Form&) {
   std::string data = "{\"scrapePools\":";
   AppendStrings(pools, &data);
   return SuccessAnswer(std::move(data) + "}");
-}
-
-ApiV1::Answer ApiV1::Rules(const HttpRequest&, const Form& form) {
-  const std::string_view type = form.Get("type");
-  if (!type.empty() && type != "alert" && type != "record") {
-    return InvalidParameter(
-        "type", absl::InvalidArgumentError(
-                    fmt::format("not supported value {}", Quoted(type))));
-  }
-  return SuccessAnswer("{\"groups\":[]}");
-}
-
-ApiV1::Answer ApiV1::Alerts(const HttpRequest&, const Form&) {
-  return SuccessAnswer("{\"alerts\":[]}");
 }
 
 ApiV1::Answer ApiV1::Alertmanagers(const HttpRequest&, const Form&) {

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "base/byte_account.h"
+#include "model/matcher.h"
 #include "model/time_range.h"
 #include "server/form.h"
 #include "server/http_frontend.h"
@@ -53,14 +54,16 @@ class ApiV1 {
   Answer Targets(const HttpRequest& request, const Form& form);
   Answer TargetsMetadata(const HttpRequest& request, const Form& form);
   Answer ScrapePools(const HttpRequest& request, const Form& form);
-  Answer Rules(const HttpRequest& request, const Form& form);
-  Answer Alerts(const HttpRequest& request, const Form& form);
   Answer Alertmanagers(const HttpRequest& request, const Form& form);
   Answer BuildInfo(const HttpRequest& request, const Form& form);
   Answer Config(const HttpRequest& request, const Form& form);
   Answer Flags(const HttpRequest& request, const Form& form);
   Answer RuntimeInfo(const HttpRequest& request, const Form& form);
   Answer TsdbStatus(const HttpRequest& request, const Form& form);
+
+  // api_rules.cc
+  Answer Rules(const HttpRequest& request, const Form& form);
+  Answer Alerts(const HttpRequest& request, const Form& form);
 
   const HttpDependencies& dependencies_;
   const HttpOptions options_;
@@ -74,6 +77,10 @@ class ApiV1 {
 // something else than gzip or deflate, or beyond `body_bytes_max`.
 absl::StatusOr<Form> ReadForm(const HttpRequest& request,
                               int64_t body_bytes_max);
+
+// The selectors of match[]; each must say something of at least one label.
+absl::StatusOr<std::vector<std::vector<Matcher>>> ReadSelectors(
+    const Form& form);
 
 // `start` and `end`; absent ones leave that end open.
 absl::StatusOr<TimeRange> ReadTimeRange(const Form& form);

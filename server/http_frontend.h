@@ -20,6 +20,10 @@
 #include "query/engine.h"
 #include "store/queryable.h"
 
+namespace vigie::alerting {
+class RuleRunner;
+}
+
 namespace vigie::server {
 
 struct HttpOptions {
@@ -52,6 +56,8 @@ struct HttpDependencies {
   std::function<absl::Status()> reload = nullptr;
   // Called before the registry is collected, to bring gauges up to date.
   std::function<void()> before_collect = nullptr;
+  // Null: no rules, no alerts.
+  const alerting::RuleRunner* rules = nullptr;
 };
 
 class HttpFrontend {

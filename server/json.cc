@@ -291,6 +291,14 @@ void AppendHistogram(const FloatHistogram& histogram, std::string* out) {
   *out += buckets.empty() ? "}" : "]}";
 }
 
+void AppendJsonField(std::string_view name, std::string_view value,
+                     std::string* out) {
+  if (out->back() != '{') *out += ',';
+  AppendJsonString(name, out);
+  *out += ':';
+  AppendJsonString(value, out);
+}
+
 void AppendStrings(const std::vector<std::string>& strings, std::string* out) {
   *out += '[';
   for (size_t i = 0; i < strings.size(); ++i) {

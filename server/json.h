@@ -34,6 +34,10 @@ void AppendLabels(const Labels& labels, std::string* out);
 // empty buckets left out; from the lowest to the highest.
 void AppendHistogram(const FloatHistogram& histogram, std::string* out);
 
+// "name":"value", after a comma unless an object has just begun.
+void AppendJsonField(std::string_view name, std::string_view value,
+                     std::string* out);
+
 // ["a","b"]
 void AppendStrings(const std::vector<std::string>& strings, std::string* out);
 

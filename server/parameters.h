@@ -27,6 +27,9 @@ absl::StatusOr<uint64_t> ParseLimit(std::string_view text);
 // "2026-11-21T10:00:00.123Z"; 0 ms is the epoch.
 std::string FormatRfc3339(int64_t time_ms);
 
+// Go's zero time, for what has not happened yet.
+inline constexpr std::string_view kNeverTime = "0001-01-01T00:00:00Z";
+
 // `invalid parameter "start": ...`, the code kept.
 absl::Status InvalidParameter(std::string_view name, const absl::Status& why);
 

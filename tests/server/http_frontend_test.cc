@@ -8,9 +8,11 @@
 #include <mutex>
 #include <utility>
 
+#include "alerting/rule_runner.h"
 #include "base/compress/compress.h"
 #include "base/net/http_client.h"
 #include "prometheus/remote/write.pb.h"
+#include "server/parameters.h"
 #include "tests/support/memory_store.h"
 #include "tests/support/raw_http_client.h"
 #include "tests/support/simulated_clock.h"
@@ -58,7 +60,8 @@ class HttpFrontendTest : public ::testing::Test {
          .config_text = [] { return std::string("http: {}\n"); },
          .version = "0.1.0",
          .reload = [this] { return reload_; },
-         .before_collect = [this] { ++collects_; }});
+         .before_collect = [this] { ++collects_; },
+         .rules = rules_.get()});
     ASSERT_TRUE(frontend.ok()) << frontend.status();
     frontend_ = *std::move(frontend);
     frontend_->SetReady(true);
@@ -87,6 +90,7 @@ class HttpFrontendTest : public ::testing::Test {
   collector::Scraper scraper_{store_, http_, clock_, registry_};
   HttpOptions options_;
   int collects_ = 0;
+  std::unique_ptr<alerting::RuleRunner> rules_;
   absl::Status reload_;
   std::unique_ptr<query::Engine> engine_;
   std::unique_ptr<HttpFrontend> frontend_;
@@ -214,6 +218,161 @@ TEST_F(HttpFrontendTest, ListsTargetsWithTheirPools) {
             Success(R"({"scrapePools":["node"]})"));
 }
 
+// Rules, evaluated once.
+class HttpRulesTest : public HttpFrontendTest {
+ protected:
+  // Notes that an evaluation has come to its end.
+  class Bell final : public alerting::AlertSink {
+   public:
+    absl::Status Take(const std::vector<alerting::Alert>&) override {
+      std::lock_guard lock(mutex_);
+      rung_ = true;
+      ringing_.notify_all();
+      return absl::OkStatus();
+    }
+    void Await() {
+      std::unique_lock lock(mutex_);
+      ringing_.wait(lock, [&] { return rung_; });
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable ringing_;
+    bool rung_ = false;
+  };
+
+  void SetUp() override {
+    rule_engine_ =
+        std::make_unique<query::Engine>(store_, clock_, query::EngineOptions{});
+    rules_ = std::make_unique<alerting::RuleRunner>(
+        alerting::RuleContext{
+            .engine = *rule_engine_, .appender = store_, .sink = &bell_},
+        clock_, registry_);
+    const auto root = yaml::Node::Parse(R"(
+groups:
+- name: a
+  interval: 1m
+  limit: 5
+  rules:
+  - {record: 'r:half', expr: '0.5', labels: {team: web}}
+  - {record: 'r:fails', expr: 'up[5m]'}
+  - alert: Low
+    expr: sum by(job)(r:half) <  1
+    for: 0s
+    keep_firing_for: 90s
+    labels: {severity: page}
+    annotations: {summary: 'is {{ $value }} "low"'}
+- name: never
+  interval: 10000h
+  rules: [{alert: Later, expr: up, for: 1500ms}]
+- name: empty
+)",
+                                        "r.yml");
+    ASSERT_TRUE(root.ok()) << root.status();
+    auto groups = alerting::ParseRuleFile(*root);
+    ASSERT_TRUE(groups.ok()) << groups.status();
+    ASSERT_TRUE(rules_->Apply(*groups, {.threads = 1}, {}, "").ok());
+    clock_.AwaitSleepers(1);
+    clock_.AdvanceMs(60'000);
+    bell_.Await();
+    rules_->Stop();
+    Start(store_);
+  }
+
+  Bell bell_;
+  std::unique_ptr<query::Engine> rule_engine_;
+};
+
+TEST_F(HttpRulesTest, ShowsThemInPrometheussShape) {
+  const auto group = rules_->Groups().at(0);
+  const std::string evaluated = FormatRfc3339(group.last_evaluation_ms);
+  const std::string active =
+      FormatRfc3339(group.rules.at(2).alerts.at(0).active_at_ms);
+  const std::string alert =
+      R"({"labels":{"alertname":"Low","severity":"page"},)"
+      R"("annotations":{"summary":"is 0.5 \"low\""},"state":"firing",)"
+      R"("activeAt":")" +
+      active + R"(","value":"5e-01"})";
+  const std::string low =
+      R"({"state":"firing","name":"Low","query":"sum by (job) (r:half) \u003c )"
+      R"(1","duration":0,"keepFiringFor":90,"labels":{"severity":"page"},)"
+      R"("annotations":{"summary":"is {{ $value }} \"low\""},"alerts":[)" +
+      alert + R"(],"health":"ok","evaluationTime":0,"lastEvaluation":")" +
+      evaluated + R"(","type":"alerting"})";
+  const std::string half =
+      R"({"name":"r:half","query":"0.5","labels":{"team":"web"},)"
+      R"("health":"ok","evaluationTime":0,"lastEvaluation":")" +
+      evaluated + R"(","type":"recording"})";
+  const std::string fails =
+      R"({"name":"r:fails","query":"up[5m]","health":"err",)"
+      R"("lastError":"rule result is not a vector or scalar",)"
+      R"("evaluationTime":0,"lastEvaluation":")" +
+      evaluated + R"(","type":"recording"})";
+  const std::string tail =
+      R"(],"interval":60,"limit":5,"evaluationTime":0,"lastEvaluation":")" +
+      evaluated + R"("})";
+  const std::string later =
+      R"({"name":"never","file":"r.yml","rules":[{"state":"inactive",)"
+      R"("name":"Later","query":"up","duration":1.5,"keepFiringFor":0,)"
+      R"("labels":{},"annotations":{},"alerts":[],"health":"unknown",)"
+      R"("evaluationTime":0,"lastEvaluation":"0001-01-01T00:00:00Z",)"
+      R"("type":"alerting"}],"interval":36000000,"limit":0,)"
+      R"("evaluationTime":0,"lastEvaluation":"0001-01-01T00:00:00Z"})";
+  const std::string a = R"({"name":"a","file":"r.yml","rules":[)";
+
+  EXPECT_EQ(Get("/api/v1/rules").body,
+            Success(R"({"groups":[)" + a + half + "," + fails + "," + low +
+                    tail + "," + later + "]}"));
+  EXPECT_EQ(Get("/api/v1/alerts").body,
+            Success(R"({"alerts":[)" + alert + "]}"));
+  EXPECT_EQ(Get("/api/v1/rules?type=RECORD&rule_name[]=r:half").body,
+            Success(R"({"groups":[)" + a + half + tail + "]}"));
+}
+
+TEST_F(HttpRulesTest, ShowsWhatIsAskedFor) {
+  const std::pair<std::string, std::vector<std::string>> cases[] = {
+      {"", {"r:half", "r:fails", "Low", "Later"}},
+      {"?type=alert", {"Low", "Later"}},
+      {"?type=record", {"r:half", "r:fails"}},
+      {"?rule_name[]=Low&rule_name[]=r:half", {"r:half", "Low"}},
+      {"?rule_group[]=never", {"Later"}},
+      {"?rule_group[]=never&rule_name[]=Low", {}},
+      {"?file[]=r.yml&type=alert", {"Low", "Later"}},
+      {"?file[]=other.yml", {}},
+      {"?match[]={severity=~%22p.*%22}", {"Low"}},
+      {"?match[]={severity=%22page%22}&match[]={team=%22web%22}",
+       {"r:half", "Low"}},
+  };
+  for (const auto& [query, names] : cases) {
+    const std::string body = Get("/api/v1/rules" + query).body;
+    for (const std::string name : {"r:half", "r:fails", "Low", "Later"}) {
+      const bool shown =
+          body.find("\"name\":\"" + name + "\"") != std::string::npos;
+      EXPECT_EQ(shown, std::count(names.begin(), names.end(), name) > 0)
+          << query << " " << name;
+    }
+  }
+  EXPECT_THAT(
+      Get("/api/v1/rules?exclude_alerts=true").body,
+      AllOf(HasSubstr(R"("alerts":null)"), Not(HasSubstr(R"("alerts":[)"))));
+}
+
+TEST_F(HttpRulesTest, ListsGroupsInPages) {
+  const std::string first = Get("/api/v1/rules?group_limit=1").body;
+  const size_t at = first.find(R"("groupNextToken":")");
+  ASSERT_NE(at, std::string::npos) << first;
+  const std::string token = first.substr(at + 18, 16);
+
+  const std::string second =
+      Get("/api/v1/rules?group_limit=1&group_next_token=" + token).body;
+
+  EXPECT_THAT(first, AllOf(HasSubstr(R"("name":"a")"),
+                           Not(HasSubstr(R"("name":"never")"))));
+  EXPECT_THAT(second, AllOf(HasSubstr(R"("name":"never")"),
+                            Not(HasSubstr(R"("name":"a")")),
+                            Not(HasSubstr("groupNextToken"))));
+}
+
 // --- errors ---
 
 TEST_F(HttpFrontendTest, ExplainsBadParametersInPrometheussWords) {
@@ -251,6 +410,24 @@ TEST_F(HttpFrontendTest, ExplainsBadParametersInPrometheussWords) {
        R"(error parsing form values: invalid URL escape \"%zz\")"},
       {"/api/v1/label/%ff/values", R"(invalid label name: \"\\xff\")"},
       {"/api/v1/metadata?limit=x", "limit must be a number"},
+      {"/api/v1/rules?exclude_alerts=x",
+       R"(invalid parameter \"exclude_alerts\": error converting )"
+       R"(exclude_alerts: strconv.ParseBool: parsing \"x\": invalid syntax)"},
+      {"/api/v1/rules?group_limit=x",
+       R"(invalid parameter \"group_limit\": group_limit needs to be a valid )"
+       R"(number: strconv.ParseInt: parsing \"x\": invalid syntax)"},
+      {"/api/v1/rules?group_limit=0",
+       R"(invalid parameter \"group_limit\": group_limit needs to be greater )"
+       R"(than 0)"},
+      {"/api/v1/rules?group_next_token=x",
+       R"(invalid parameter \"group_next_token\": group_limit needs to be )"
+       R"(present in order to paginate over the groups)"},
+      {"/api/v1/rules?group_limit=1&group_next_token=x",
+       R"(invalid parameter \"group_next_token\": invalid group_next_token )"
+       R"('x'. were rule groups changed?)"},
+      {"/api/v1/rules?match[]={}",
+       R"(invalid parameter \"match[]\": match[] must contain at least one )"
+       R"(non-empty matcher)"},
       {"/api/v1/rules?type=x",
        R"(invalid parameter \"type\": not supported value \"x\")"},
   };
