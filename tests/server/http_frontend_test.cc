@@ -294,7 +294,7 @@ TEST_F(HttpRulesTest, ShowsThemInPrometheussShape) {
       R"("activeAt":")" +
       active + R"(","value":"5e-01"})";
   const std::string low =
-      R"({"state":"firing","name":"Low","query":"sum by (job) (r:half) \u003c )"
+      R"({"state":"firing","name":"Low","query":"sum by (job) (r:half) < )"
       R"(1","duration":0,"keepFiringFor":90,"labels":{"severity":"page"},)"
       R"("annotations":{"summary":"is {{ $value }} \"low\""},"alerts":[)" +
       alert + R"(],"health":"ok","evaluationTime":0,"lastEvaluation":")" +
