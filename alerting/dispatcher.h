@@ -1,14 +1,17 @@
 // Dispatcher groups alerts by route and sees to it that each receiver learns
 // what it is owed. Alerts, what receivers were told, what is owed and every
-// attempt are records: a message is owed on disk before it is tried, and
-// cleared in the same write that notes the receiver's 2xx or 250. A crash
-// between any two steps loses nothing; the message in flight may come twice.
+// attempt are records (docs/formats/notifications.md): a message is owed on
+// disk before it is tried, and cleared in the same write that notes the
+// receiver's 2xx or 250. A crash between any two steps loses nothing; the
+// message in flight may come twice.
 // Thread-safe.
 #pragma once
 
 #include <prometheus/registry.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,7 +26,7 @@
 
 namespace vigie::alerting {
 
-// One decision or attempt, newest last.
+// One decision or attempt.
 struct LedgerEntry {
   int64_t time_ms = 0;
   std::string notification;  // Notification::id
@@ -37,20 +40,47 @@ struct LedgerEntry {
   std::vector<std::string> resolved;
 };
 
+// Integrations by receiver, in the order of the file.
+using Integrations =
+    std::map<std::string, std::vector<std::shared_ptr<Integration>>>;
+using IntegrationFactory =
+    std::function<absl::StatusOr<Integrations>(const RoutingConfig& config)>;
+
+// Those that the file names. The clients outlive them.
+IntegrationFactory ConfiguredIntegrations(net::HttpClient& http,
+                                          net::SmtpClient& smtp);
+
+struct DispatcherOptions {
+  int64_t alerts_max = 100'000;
+  int64_t deliver_within_ms = 24 * 3600'000;  // then a message is given up
+  int64_t retry_after_max_ms = 3600'000;      // of what a receiver may ask for
+  // After a start, an alert that no rule gives again within this time is
+  // ended: longer than the longest evaluation interval.
+  int64_t confirm_within_ms = 15 * 60'000;
+  int64_t keep_resolved_ms = 15 * 60'000;
+  int64_t ledger_entries_max = 100'000;
+  int64_t ledger_age_max_ms = 90LL * 86'400'000;
+  int threads_max = 64;  // attempts at once, one an integration
+  uint64_t seed = 0;     // of the jitter; 0: from the clock
+};
+
 class Dispatcher final : public AlertSink {
  public:
   // Restores what an earlier process knew and goes on with what it owed. All
-  // references outlive the dispatcher.
+  // references outlive the dispatcher. kDataLoss names a record that cannot be
+  // read.
   static absl::StatusOr<std::unique_ptr<Dispatcher>> Start(
-      store::Records& records, net::HttpClient& http, net::SmtpClient& smtp,
-      const Clock& clock, prometheus::Registry& registry,
-      std::string external_url, std::shared_ptr<const RoutingConfig> config);
+      store::Records& records, IntegrationFactory factory, const Clock& clock,
+      prometheus::Registry& registry, std::string external_url,
+      std::shared_ptr<const RoutingConfig> config,
+      const DispatcherOptions& options = {});
   ~Dispatcher() override;  // as Stop
 
+  // kResourceExhausted if there were more than alerts_max.
   absl::Status Take(const std::vector<Alert>& alerts) override;
 
   // Alerts are grouped anew; what is owed to a receiver that is gone is given
-  // up, and the ledger says so.
+  // up, and the ledger says so. On error the old configuration stays in force.
   absl::Status Apply(std::shared_ptr<const RoutingConfig> config);
 
   // Ends attempts under way; what is owed stays owed.
