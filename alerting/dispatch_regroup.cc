@@ -253,6 +253,7 @@ void DispatchState::SyncChannels(Moment now, AlertGroup* group,
 }
 
 void DispatchState::Commit(Regrouping change, Moment now) {
+  inhibition_.reset();
   config_ = std::move(change.config);
   integrations_ = std::move(change.integrations);
   groups_ = std::move(change.groups);

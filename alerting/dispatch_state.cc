@@ -54,8 +54,20 @@ LedgerEntry DispatchState::Entry(const AlertGroup& group,
   return entry;
 }
 
-MutedAlerts DispatchState::Muted() const {
-  return [](const KnownAlert&) { return false; };
+MutedAlerts DispatchState::Muted() {
+  if (config_->inhibit_rules.empty()) {
+    return [](const KnownAlert&) { return false; };
+  }
+  if (!inhibition_) {
+    std::vector<const Labels*> firing;
+    for (const auto& [labels, known] : alerts_) {
+      if (known.alert.firing()) firing.push_back(&labels);
+    }
+    inhibition_.emplace(config_->inhibit_rules, firing);
+  }
+  return [this](const KnownAlert& known) {
+    return inhibition_->Mutes(known.alert.labels);
+  };
 }
 
 // --- what the rules say ---
@@ -94,6 +106,7 @@ absl::Status DispatchState::Take(const std::vector<Alert>& alerts, Moment now) {
   if (absl::Status status = Write(batch); !status.ok()) {
     return Prefixed("alerts", status);
   }
+  if (!changed.empty()) inhibition_.reset();
   std::set<std::string> entered;
   for (const auto& [labels, record] : changed) {
     KnownAlert& known = alerts_[labels];
@@ -137,6 +150,7 @@ void DispatchState::EndUnconfirmed(Moment now) {
     confirm_until_ns_ = now.NsAfterMs(kWriteAgainMs);
     return;
   }
+  inhibition_.reset();
   for (KnownAlert* known : ended) known->alert.ends_at_ms = now.wall_ms;
   alerts_firing_ -= static_cast<int64_t>(ended.size());
   unconfirmed_ = false;

@@ -20,6 +20,7 @@
 #include "alerting/delivery_lane.h"
 #include "alerting/dispatch_metrics.h"
 #include "alerting/dispatcher.h"
+#include "alerting/inhibition.h"
 #include "alerting/ledger.h"
 
 namespace vigie::alerting {
@@ -120,7 +121,7 @@ class DispatchState {
   void SetDue(const std::string& id, AlertGroup& group, int64_t due_ns);
   absl::Status Write(const store::RecordBatch& batch);
   void UpdateGauges();
-  MutedAlerts Muted() const;
+  MutedAlerts Muted();
 
   store::Records& records_;
   DispatchMetrics& metrics_;
@@ -132,6 +133,8 @@ class DispatchState {
   Integrations integrations_;
   std::map<Labels, KnownAlert> alerts_;
   int64_t alerts_firing_ = 0;
+  // Of the alerts that fire now; made when it is asked for.
+  std::optional<Inhibition> inhibition_;
   Groups groups_;
   std::set<std::pair<int64_t, std::string>> due_;  // groups by their next tick
   std::map<std::string, DeliveryLane> lanes_;      // by receiver and name

@@ -23,10 +23,47 @@ constexpr int kRouteDepthMax = 50;
 constexpr int64_t kTemplateFileBytesMax = 4 << 20;
 
 const std::vector<std::string_view> kUnsupportedTopKeys = {
-    "event_recorder", "inhibit_rules", "mute_time_intervals", "time_intervals",
-    "tracing"};
+    "event_recorder", "mute_time_intervals", "time_intervals", "tracing"};
 const std::vector<std::string_view> kUnsupportedRouteKeys = {
     "active_time_intervals", "labels", "mute_time_intervals"};
+
+// The deprecated form: a map of names and values.
+absl::Status ReadOldMatchers(yaml::MapReader& map, std::string_view key,
+                             Matcher::Type type, std::vector<Matcher>* out) {
+  const yaml::Node* node = map.Find(key);
+  if (node == nullptr) return absl::OkStatus();
+  VIGIE_ASSIGN_OR_RETURN(yaml::MapReader pairs, node->AsMap());
+  for (const auto& [name, value] : pairs.Entries()) {
+    if (!IsLegacyLabelName(name)) {
+      return value.Error(fmt::format("invalid label name {}", Quoted(name)));
+    }
+    VIGIE_ASSIGN_OR_RETURN(const std::string text, value.AsString());
+    absl::StatusOr<Matcher> matcher = Matcher::Create(type, name, text);
+    if (!matcher.ok()) return value.Error(MessageOf(matcher.status()));
+    out->push_back(*std::move(matcher));
+  }
+  return absl::OkStatus();
+}
+
+// The keys match, match_re and matchers, with `prefix` before each.
+absl::Status ReadAllMatchers(yaml::MapReader& map, const std::string& prefix,
+                             std::vector<Matcher>* out) {
+  VIGIE_RETURN_IF_ERROR(
+      ReadOldMatchers(map, prefix + "match", Matcher::Type::kEqual, out));
+  VIGIE_RETURN_IF_ERROR(
+      ReadOldMatchers(map, prefix + "match_re", Matcher::Type::kRegex, out));
+  if (const yaml::Node* list = map.Find(prefix + "matchers")) {
+    VIGIE_ASSIGN_OR_RETURN(const auto nodes, list->AsSequence());
+    for (const yaml::Node& node : nodes) {
+      VIGIE_ASSIGN_OR_RETURN(const std::string text, node.AsString());
+      absl::StatusOr<std::vector<Matcher>> parsed = ParseMatchers(text);
+      if (!parsed.ok()) return node.Error(MessageOf(parsed.status()));
+      for (Matcher& matcher : *parsed) out->push_back(std::move(matcher));
+    }
+  }
+  SortMatchers(*out);
+  return absl::OkStatus();
+}
 
 class RouteReader {
  public:
@@ -40,9 +77,6 @@ class RouteReader {
   absl::StatusOr<Route> Read(const yaml::Node& node, const Route* parent,
                              int depth);
   absl::Status ReadReceiver(yaml::MapReader& map, Route* route);
-  absl::Status ReadMatchers(yaml::MapReader& map, Route* route);
-  absl::Status ReadOldMatchers(yaml::MapReader& map, std::string_view key,
-                               Matcher::Type type, Route* route);
   absl::Status ReadGroupBy(yaml::MapReader& map, Route* route);
   absl::Status ReadTimes(yaml::MapReader& map, Route* route);
 
@@ -84,7 +118,7 @@ absl::StatusOr<Route> RouteReader::Read(const yaml::Node& node,
     route.continue_matching = false;
   }
   VIGIE_RETURN_IF_ERROR(ReadReceiver(map, &route));
-  VIGIE_RETURN_IF_ERROR(ReadMatchers(map, &route));
+  VIGIE_RETURN_IF_ERROR(ReadAllMatchers(map, "", &route.matchers));
   VIGIE_RETURN_IF_ERROR(ReadGroupBy(map, &route));
   VIGIE_RETURN_IF_ERROR(ReadTimes(map, &route));
   VIGIE_RETURN_IF_ERROR(map.Read("continue", &route.continue_matching));
@@ -115,44 +149,6 @@ absl::Status RouteReader::ReadReceiver(yaml::MapReader& map, Route* route) {
                             Quoted(receiver)));
   }
   route->receiver = std::move(receiver);
-  return absl::OkStatus();
-}
-
-absl::Status RouteReader::ReadMatchers(yaml::MapReader& map, Route* route) {
-  VIGIE_RETURN_IF_ERROR(
-      ReadOldMatchers(map, "match", Matcher::Type::kEqual, route));
-  VIGIE_RETURN_IF_ERROR(
-      ReadOldMatchers(map, "match_re", Matcher::Type::kRegex, route));
-  if (const yaml::Node* list = map.Find("matchers")) {
-    VIGIE_ASSIGN_OR_RETURN(const auto nodes, list->AsSequence());
-    for (const yaml::Node& node : nodes) {
-      VIGIE_ASSIGN_OR_RETURN(const std::string text, node.AsString());
-      absl::StatusOr<std::vector<Matcher>> parsed = ParseMatchers(text);
-      if (!parsed.ok()) return node.Error(MessageOf(parsed.status()));
-      for (Matcher& matcher : *parsed) {
-        route->matchers.push_back(std::move(matcher));
-      }
-    }
-  }
-  SortMatchers(route->matchers);
-  return absl::OkStatus();
-}
-
-absl::Status RouteReader::ReadOldMatchers(yaml::MapReader& map,
-                                          std::string_view key,
-                                          Matcher::Type type, Route* route) {
-  const yaml::Node* node = map.Find(key);
-  if (node == nullptr) return absl::OkStatus();
-  VIGIE_ASSIGN_OR_RETURN(yaml::MapReader pairs, node->AsMap());
-  for (const auto& [name, value] : pairs.Entries()) {
-    if (!IsLegacyLabelName(name)) {
-      return value.Error(fmt::format("invalid label name {}", Quoted(name)));
-    }
-    VIGIE_ASSIGN_OR_RETURN(const std::string text, value.AsString());
-    absl::StatusOr<Matcher> matcher = Matcher::Create(type, name, text);
-    if (!matcher.ok()) return value.Error(MessageOf(matcher.status()));
-    route->matchers.push_back(*std::move(matcher));
-  }
   return absl::OkStatus();
 }
 
@@ -196,6 +192,42 @@ absl::Status RouteReader::ReadTimes(yaml::MapReader& map, Route* route) {
     if (*out == 0) {
       return map.Find(key)->Error(fmt::format("{} cannot be zero", key));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<InhibitRule> ReadInhibitRule(
+    const yaml::Node& node, std::vector<std::string>* unsupported) {
+  VIGIE_ASSIGN_OR_RETURN(yaml::MapReader map, node.AsMap());
+  InhibitRule rule;
+  std::string name;
+  VIGIE_RETURN_IF_ERROR(map.Read("name", &name));
+  VIGIE_RETURN_IF_ERROR(ReadAllMatchers(map, "source_", &rule.source));
+  VIGIE_RETURN_IF_ERROR(ReadAllMatchers(map, "target_", &rule.target));
+  if (const yaml::Node* equal = map.Find("equal")) {
+    VIGIE_ASSIGN_OR_RETURN(const auto nodes, equal->AsSequence());
+    for (const yaml::Node& label : nodes) {
+      VIGIE_ASSIGN_OR_RETURN(std::string text, label.AsString());
+      if (text.empty() || !IsValidUtf8(text)) {
+        return label.Error(
+            fmt::format("invalid label name {} in equal", Quoted(text)));
+      }
+      rule.equal.push_back(std::move(text));
+    }
+  }
+  map.MarkUnsupported({"sources"}, unsupported);
+  VIGIE_RETURN_IF_ERROR(map.Finish());
+  return rule;
+}
+
+absl::Status ReadInhibitRules(yaml::MapReader& top, RoutingConfig* config) {
+  const yaml::Node* list = top.Find("inhibit_rules");
+  if (list == nullptr) return absl::OkStatus();
+  VIGIE_ASSIGN_OR_RETURN(const auto nodes, list->AsSequence());
+  for (const yaml::Node& node : nodes) {
+    VIGIE_ASSIGN_OR_RETURN(InhibitRule rule,
+                           ReadInhibitRule(node, &config->unsupported));
+    config->inhibit_rules.push_back(std::move(rule));
   }
   return absl::OkStatus();
 }
@@ -280,6 +312,7 @@ absl::StatusOr<RoutingConfig> LoadRoutingConfig(const std::string& path) {
   const std::vector<std::string> names = config.receivers.names();
   RouteReader routes(names, &config.unsupported);
   VIGIE_ASSIGN_OR_RETURN(config.root, routes.ReadRoot(route));
+  VIGIE_RETURN_IF_ERROR(ReadInhibitRules(top, &config));
   VIGIE_ASSIGN_OR_RETURN(config.templates, ReadTemplates(top));
   VIGIE_RETURN_IF_ERROR(config.receivers.CheckTemplates(*config.templates));
   top.MarkUnsupported(kUnsupportedTopKeys, &config.unsupported);

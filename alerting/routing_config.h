@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "alerting/inhibition.h"
 #include "alerting/receivers/receiver_config.h"
 #include "alerting/template/template.h"
 #include "model/labels.h"
@@ -31,6 +32,7 @@ struct Route {
 
 struct RoutingConfig {
   Route root;
+  std::vector<InhibitRule> inhibit_rules;
   ReceiverConfig receivers;
   std::shared_ptr<const TemplateSet> templates;  // default ones and files
   int64_t resolve_timeout_ms = 5 * 60'000;
