@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "deploy/demo/nouns.h"
+#include "deploy/demo/event.h"
 #include "deploy/demo/timeline.h"
 
 namespace vigie::demo {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "deploy/demo/catalogue.h"
-#include "deploy/demo/nouns.h"
+#include "deploy/demo/event.h"
 
 namespace vigie::demo {
 

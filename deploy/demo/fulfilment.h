@@ -9,6 +9,7 @@
 
 #include "deploy/demo/audience.h"
 #include "deploy/demo/backend.h"
+#include "deploy/demo/event.h"
 #include "deploy/demo/nouns.h"
 #include "deploy/demo/random.h"
 #include "deploy/demo/timeline.h"

@@ -9,8 +9,8 @@
 #include "deploy/demo/backend.h"
 #include "deploy/demo/catalogue.h"
 #include "deploy/demo/customers.h"
+#include "deploy/demo/event.h"
 #include "deploy/demo/fulfilment.h"
-#include "deploy/demo/nouns.h"
 #include "deploy/demo/timeline.h"
 
 namespace vigie::demo {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "deploy/demo/catalogue.h"
+#include "deploy/demo/event.h"
 #include "deploy/demo/nouns.h"
 
 namespace vigie::demo {
