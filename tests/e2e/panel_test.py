@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Asks a live server every query of every panel of every dashboard.
 
-Usage: panel_test.py --vigie BINARY | --url URL, and [--dashboards DIR]
+Usage: panel_test.py --vigie BINARY --shop BINARY | --url URL,
+       and [--dashboards DIR]
 
 The queries are sent as Grafana sends them: variables from
 /api/v1/label/NAME/values, panels by POST, $__rate_interval and its like
-replaced before. Behind the server is a real node exporter. An error, or a
-panel without a single number, fails; panels that need a few scrapes first get
-until the deadline. With --url the server is somebody else's and has data.
+replaced before. Behind the server are a real node exporter and the demo shop
+with restarts and a canary. An error, or a panel without a single number,
+fails; panels that need a few scrapes first get until the deadline. With --url
+the server is somebody else's and has data.
 """
 
 import argparse
@@ -25,11 +27,15 @@ import urllib.request
 
 from debian_programs import node_exporter
 from server_process import Server
+from shop_process import Shop
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCRAPE_SECONDS = 1
 RANGE_SECONDS = 300
 DEADLINE_SECONDS = 60
+# Some of everything within seconds.
+SHOP = ("--speed", 10, "--visits", 5, "--restart-every", 20,
+        "--canary-share", 0.3, "--export-interval", SCRAPE_SECONDS)
 
 VIGIE_YML = """\
 prometheus: prometheus.yml
@@ -85,9 +91,10 @@ def escape_for_regex(value):
 class Scope:
     """The time range and the variables of one dashboard."""
 
-    def __init__(self, now):
+    def __init__(self, now, range_seconds=RANGE_SECONDS):
         self.end = now
-        self.start = now - RANGE_SECONDS
+        self.range_seconds = range_seconds
+        self.start = now - range_seconds
         self.step = SCRAPE_SECONDS
         self.values = {}
 
@@ -95,8 +102,9 @@ class Scope:
         rate = max(self.step + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)
         own = {"__rate_interval": f"{rate}s", "__interval": f"{self.step}s",
                "__interval_ms": str(self.step * 1000),
-               "__range": f"{RANGE_SECONDS}s", "__range_s": str(RANGE_SECONDS),
-               "__range_ms": str(RANGE_SECONDS * 1000)}
+               "__range": f"{self.range_seconds}s",
+               "__range_s": str(self.range_seconds),
+               "__range_ms": str(self.range_seconds * 1000)}
 
         def value(match):
             name = match.group(1) or match.group(2)
@@ -269,9 +277,12 @@ def main():
     server = parser.add_mutually_exclusive_group(required=True)
     server.add_argument("--vigie", help="binary to start")
     server.add_argument("--url", help="server that runs already")
+    parser.add_argument("--shop", help="binary to start beside it")
     parser.add_argument("--dashboards", type=pathlib.Path,
                         default=ROOT / "dashboards" / "grafana")
     options = parser.parse_args()
+    if options.vigie and not options.shop:
+        parser.error("--vigie needs --shop")
     if options.url:
         return run(Api(options.url), options.dashboards)
     with tempfile.TemporaryDirectory() as scratch, \
@@ -285,7 +296,8 @@ def main():
                     directory / "log") as server:
             subprocess.run([options.vigie, "push", "--grpc", server.grpc],
                            input=PUSHED, text=True, check=True)
-            status = run(Api(server.http), options.dashboards)
+            with Shop(options.shop, server.grpc, *SHOP):
+                status = run(Api(server.http), options.dashboards)
         if status != 0:
             sys.stderr.write((directory / "log").read_text()[-4000:])
         return status
