@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "sdk/resource.h"
+#include "sdk/otlp/endpoint.h"
 
 namespace opentelemetry::proto::collector::metrics::v1 {
 class ExportMetricsServiceRequest;
@@ -21,18 +21,6 @@ namespace vigie::sdk {
 struct ExportOutcome {
   int64_t points_rejected = 0;
   std::string message;  // a warning if nothing was rejected
-};
-
-struct OtlpEndpoint {
-  std::string address = "127.0.0.1:4317";  // "host:port"
-  // Sent with every call; names are lower case on the wire.
-  Attributes headers = {};
-  bool tls = false;
-  // PEM. Without `ca` the system's certificates are trusted; `key` and
-  // `certificate` are this client's own, both or neither.
-  std::string ca = {};
-  std::string key = {};
-  std::string certificate = {};
 };
 
 class OtlpClient {

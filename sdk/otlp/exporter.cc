@@ -435,7 +435,7 @@ absl::StatusOr<std::unique_ptr<Exporter>> Exporter::FromEnvironment(
   auto options = ExporterOptionsFromEnvironment();
   if (!options.ok()) return options.status();
   auto exporter = Start(*std::move(options));
-  if (exporter.ok() && source != nullptr) (*exporter)->Add(std::move(source));
+  if (exporter.ok()) (*exporter)->Add(std::move(source));
   return exporter;
 }
 
@@ -457,7 +457,9 @@ Exporter::~Exporter() {
 }
 
 void Exporter::Add(std::shared_ptr<Source> source) {
-  if (!impl_->is_elsewhere()) impl_->Add(std::move(source));
+  if (source != nullptr && !impl_->is_elsewhere()) {
+    impl_->Add(std::move(source));
+  }
 }
 void Exporter::Remove(const Source& source) {
   if (!impl_->is_elsewhere()) impl_->Remove(source);

@@ -5,11 +5,12 @@
 //
 // Values are cumulative, and a collection has one time for all of them. What
 // the server cannot take now waits in a bounded queue, the oldest is dropped
-// first: the newest says most. Every point that is dropped is counted by
-// reason:
-//   queue_full  the queue was full       permanent  the server will never take
-//   it expired     too old to be tried on   rejected   refused in
-//   partial_success shutdown    was still there at the end
+// first: the newest says most. Every dropped point is counted by reason:
+//   queue_full  there was no room
+//   expired     too old to be tried on
+//   permanent   the server will never take it
+//   rejected    refused in a partial success
+//   shutdown    still there at the end
 // Its own metrics (vigie_sdk_export_*) go the same way.
 // Source: OpenTelemetry specification, "Metrics SDK" and "OTLP/gRPC".
 // Thread-safe. After fork() the child has no threads: there an exporter made
@@ -49,10 +50,10 @@ class Exporter {
   // Shutdown().
   ~Exporter();
 
-  // Collected from now on, until Remove() or the end. After Remove() returns
-  // the source is not asked again; what it counted since the last collection
-  // is not sent: Flush() before, where that matters. Not from within a
-  // collection.
+  // Collected from now on, until Remove() or the end; null is nothing. After
+  // Remove() returns the source is not asked again; what it counted since the
+  // last collection is not sent: Flush() before, where that matters. Not from
+  // within a collection.
   void Add(std::shared_ptr<Source> source);
   void Remove(const Source& source);
 

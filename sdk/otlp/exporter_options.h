@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "sdk/clock.h"
-#include "sdk/otlp/client.h"
+#include "sdk/otlp/endpoint.h"
 #include "sdk/resource.h"
 
 namespace vigie::sdk {

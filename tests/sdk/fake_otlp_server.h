@@ -36,10 +36,10 @@ class FakeOtlpServer final : public otlp::MetricsService::Service {
                               grpc::InsecureServerCredentials()) {
     grpc::ServerBuilder builder;
     int port = 0;
-    builder.AddListeningPort("localhost:0", std::move(credentials), &port);
+    builder.AddListeningPort("127.0.0.1:0", std::move(credentials), &port);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
-    address_ = "localhost:" + std::to_string(port);
+    address_ = "127.0.0.1:" + std::to_string(port);
   }
   ~FakeOtlpServer() override {
     Release();
