@@ -78,6 +78,7 @@ void ApiV1::AddRoutes(Router& router) {
   Add(router, get, "scrape_pools", &ApiV1::ScrapePools, Place::kCodec);
   Add(router, get, "rules", &ApiV1::Rules, Place::kCodec);
   Add(router, get, "alerts", &ApiV1::Alerts, Place::kCodec);
+  Add(router, get, "notifications", &ApiV1::Notifications);
   Add(router, get, "alertmanagers", &ApiV1::Alertmanagers, Place::kCodec);
   Add(router, get, "status/buildinfo", &ApiV1::BuildInfo, Place::kCodec);
   Add(router, get, "status/config", &ApiV1::Config, Place::kCodec);

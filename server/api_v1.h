@@ -65,6 +65,9 @@ class ApiV1 {
   Answer Rules(const HttpRequest& request, const Form& form);
   Answer Alerts(const HttpRequest& request, const Form& form);
 
+  // api_notifications.cc
+  Answer Notifications(const HttpRequest& request, const Form& form);
+
   const HttpDependencies& dependencies_;
   const HttpOptions options_;
   const int64_t started_ms_;

@@ -21,8 +21,9 @@
 #include "store/queryable.h"
 
 namespace vigie::alerting {
+class Dispatcher;
 class RuleRunner;
-}
+}  // namespace vigie::alerting
 
 namespace vigie::server {
 
@@ -58,6 +59,8 @@ struct HttpDependencies {
   std::function<void()> before_collect = nullptr;
   // Null: no rules, no alerts.
   const alerting::RuleRunner* rules = nullptr;
+  // Null: no notifications.
+  const alerting::Dispatcher* dispatcher = nullptr;
 };
 
 class HttpFrontend {

@@ -8,11 +8,13 @@
 #include <mutex>
 #include <utility>
 
+#include "alerting/dispatch_records.h"
 #include "alerting/rule_runner.h"
 #include "base/compress/compress.h"
 #include "base/net/http_client.h"
 #include "prometheus/remote/write.pb.h"
 #include "server/parameters.h"
+#include "tests/support/memory_records.h"
 #include "tests/support/memory_store.h"
 #include "tests/support/raw_http_client.h"
 #include "tests/support/simulated_clock.h"
@@ -61,7 +63,8 @@ class HttpFrontendTest : public ::testing::Test {
          .version = "0.1.0",
          .reload = [this] { return reload_; },
          .before_collect = [this] { ++collects_; },
-         .rules = rules_.get()});
+         .rules = rules_.get(),
+         .dispatcher = dispatcher_.get()});
     ASSERT_TRUE(frontend.ok()) << frontend.status();
     frontend_ = *std::move(frontend);
     frontend_->SetReady(true);
@@ -90,6 +93,7 @@ class HttpFrontendTest : public ::testing::Test {
   collector::Scraper scraper_{store_, http_, clock_, registry_};
   HttpOptions options_;
   int collects_ = 0;
+  std::unique_ptr<alerting::Dispatcher> dispatcher_;
   std::unique_ptr<alerting::RuleRunner> rules_;
   absl::Status reload_;
   std::unique_ptr<query::Engine> engine_;
@@ -787,6 +791,73 @@ TEST(HttpOptionsTest, RefusesUnknownKeysAndNumbersThatCannotServe) {
   EXPECT_THAT(Parse("idle_timeout: 0s"), HasError(kInvalid, ::testing::_));
   EXPECT_THAT(Parse("concurrent_queries_max: 1001"),
               HasError(kInvalid, HasSubstr("at most 1000")));
+}
+
+// --- notifications ---
+
+class HttpNotificationsTest : public HttpFrontendTest {
+ protected:
+  void SetUp() override {
+    alerting::LedgerEntry entry{.time_ms = kNowMs,
+                                .notification = "1-2",
+                                .receiver = "team",
+                                .integration = "slack[0]",
+                                .group_key = R"({}:{a="b"})",
+                                .event = "failed",
+                                .detail = "answered 503",
+                                .attempt = 1,
+                                .firing = {"00ff"},
+                                .resolved = {}};
+    store::RecordBatch batch;
+    batch.Put(Tenant{}, alerting::kLedgerTable, alerting::LedgerKey(7),
+              alerting::Encode(entry));
+    entry.event = "delivered";
+    batch.Put(Tenant{}, alerting::kLedgerTable, alerting::LedgerKey(9),
+              alerting::Encode(entry));
+    ASSERT_TRUE(records_.Write(batch).ok());
+    auto dispatcher = alerting::Dispatcher::Start(
+        records_,
+        [](const alerting::RoutingConfig&) { return alerting::Integrations{}; },
+        clock_, registry_, "",
+        std::make_shared<const alerting::RoutingConfig>());
+    ASSERT_TRUE(dispatcher.ok()) << dispatcher.status();
+    dispatcher_ = *std::move(dispatcher);
+    Start(store_);
+  }
+
+  void TearDown() override {
+    frontend_.reset();
+    dispatcher_.reset();
+  }
+
+  vigie::testing::MemoryRecords records_;
+};
+
+TEST_F(HttpNotificationsTest, ShowsTheLedgerOldestFirst) {
+  const auto entry = [](const std::string& event) {
+    return R"({"time":"2023-11-14T22:13:20Z","notification":"1-2",)"
+           R"("receiver":"team","integration":"slack[0]",)"
+           R"("groupKey":"{}:{a=\"b\"}","event":")" +
+           event +
+           R"(","detail":"answered 503","attempt":1,)"
+           R"("firing":["00ff"],"resolved":[]})";
+  };
+
+  EXPECT_EQ(Get("/api/v1/notifications").body,
+            Success(R"({"notifications":[)" + entry("failed") + "," +
+                    entry("delivered") + "]}"));
+  EXPECT_EQ(Get("/api/v1/notifications?limit=1").body,
+            Success(R"({"notifications":[)" + entry("delivered") + "]}"));
+}
+
+TEST_F(HttpNotificationsTest, RefusesALimitThatIsNoCount) {
+  EXPECT_EQ(Get("/api/v1/notifications?limit=-1").status, 400);
+  EXPECT_EQ(Get("/api/v1/notifications?limit=x").status, 400);
+}
+
+TEST_F(HttpFrontendTest, HasNoNotificationsWithoutADispatcher) {
+  EXPECT_EQ(Get("/api/v1/notifications").body,
+            Success(R"({"notifications":[]})"));
 }
 
 }  // namespace
