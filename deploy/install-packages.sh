@@ -34,10 +34,10 @@ build=(
   libgtest-dev libgmock-dev
 )
 quickstart=(prometheus-node-exporter openssl python3-aiosmtpd)
-tests=(clang-16 libclang-rt-16-dev prometheus shellcheck)
+tests=(clang-16 libclang-rt-16-dev prometheus prometheus-alertmanager shellcheck)
 
 # Of these we start our own, on ports of our own.
-daemons=(prometheus prometheus-node-exporter)
+daemons=(prometheus prometheus-alertmanager prometheus-node-exporter)
 
 policy=/usr/sbin/policy-rc.d
 policy_mark='# vigie install-packages.sh, process'

@@ -108,13 +108,23 @@ bool IsAboutAuthentication(int code) {
   return code == 530 || code == 534 || code == 535 || code == 538;
 }
 
+// What a server was sent and may repeat.
+std::vector<std::string> SecretsOf(const net::SmtpRequest& request) {
+  if (request.password.empty()) return {};
+  std::string plain = request.identity;  // AUTH PLAIN: RFC 4616
+  for (const std::string& part : {request.username, request.password}) {
+    plain += '\0';
+    plain += part;
+  }
+  return {request.password, absl::Base64Escape(request.password),
+          absl::Base64Escape(plain)};
+}
+
 DeliveryOutcome OutcomeOf(const net::SmtpReply& reply,
-                          const std::string& password) {
+                          const net::SmtpRequest& request) {
   DeliveryOutcome out;
-  // A server may repeat what it was sent.
-  out.answer = fmt::format(
-      "{} {}", reply.code,
-      SafeAnswer(reply.text, {password, absl::Base64Escape(password)}));
+  out.answer = fmt::format("{} {}", reply.code,
+                           SafeAnswer(reply.text, SecretsOf(request)));
   if (reply.code == 250) return out;
   out.temporary = reply.code < 500 || IsAboutAuthentication(reply.code);
   const std::string text = "answered " + out.answer;
@@ -189,7 +199,7 @@ DeliveryOutcome EmailIntegration::Deliver(const Notification& notification,
   // A file may be put right before the next attempt.
   if (!request.ok()) return {.status = request.status(), .temporary = true};
   auto reply = smtp_.Send(*request, std::move(stop));
-  if (reply.ok()) return OutcomeOf(*reply, request->password);
+  if (reply.ok()) return OutcomeOf(*reply, *request);
   return {
       .status = reply.status(),
       .temporary = reply.status().code() != absl::StatusCode::kInvalidArgument};

@@ -118,19 +118,17 @@ DeliveryOutcome OutcomeOf(const net::HttpResponse& response,
 }  // namespace
 
 absl::StatusOr<std::string> SecretText::Read() const {
-  std::string text = value.Reveal();
-  if (!file.empty()) {
-    std::ifstream in(file, std::ios::binary);
-    text.assign(kSecretBytesMax + 1, '\0');
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    if (in.bad() || in.gcount() == 0 || in.gcount() > kSecretBytesMax) {
-      return absl::UnavailableError(fmt::format("{}: cannot be read", file));
-    }
-    text.resize(static_cast<size_t>(in.gcount()));
+  if (file.empty()) return value.Reveal();
+  std::ifstream in(file, std::ios::binary);
+  std::string text(kSecretBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad() || in.gcount() == 0 || in.gcount() > kSecretBytesMax) {
+    return absl::UnavailableError(fmt::format("{}: cannot be read", file));
   }
+  text.resize(static_cast<size_t>(in.gcount()));
   constexpr std::string_view kSpace = " \t\r\n";
   text.erase(text.find_last_not_of(kSpace) + 1);
-  text.erase(0, std::min(text.find_first_not_of(kSpace), text.size()));
+  text.erase(0, text.find_first_not_of(kSpace));
   return text;
 }
 

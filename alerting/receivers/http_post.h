@@ -24,7 +24,7 @@ struct SecretText {
   std::string file = {};
 
   bool empty() const { return value.empty() && file.empty(); }
-  // Without white space at its ends. kUnavailable naming the file.
+  // Of a file: without white space at its ends. kUnavailable naming the file.
   absl::StatusOr<std::string> Read() const;
 };
 

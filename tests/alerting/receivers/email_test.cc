@@ -177,8 +177,9 @@ INSTANTIATE_TEST_SUITE_P(
         Reply{"NoSuchUser", "RCPT", "550 5.1.1 who?\r\n", false,
               "550 5.1.1 who?"},
         Reply{"Spam", ".", "554 5.7.1 spam\r\n", false, "554 5.7.1 spam"},
-        Reply{"WrongPassword", "AUTH", "535 not hunter2\r\n", true,
-              "535 not <secret>"},
+        Reply{"WrongPassword", "AUTH",
+              "535 not hunter2 aHVudGVyMg== AHVzZXIAaHVudGVyMg==\r\n", true,
+              "535 not <secret> <secret> <secret>"},
         Reply{"ClosesAfterTheData", ".", "close", true, ""}),
     [](const auto& info) { return info.param.name; });
 

@@ -316,11 +316,25 @@ TEST_P(ReceiverCaseTest, IsTakenOrRefusedWithItsPlace) {
               Not(HasSubstr("hunter2")));
 }
 
-TEST_P(ReceiverCaseTest, AmtoolAgrees) {
+INSTANTIATE_TEST_SUITE_P(, ReceiverCaseTest, ::testing::ValuesIn(kCases),
+                         [](const auto& info) {
+                           return std::string(info.param.name);
+                         });
+
+std::vector<Case> CasesForAmtool() {
+  std::vector<Case> out;
+  for (const Case& one : kCases) {
+    if (one.amtool_agrees) out.push_back(one);
+  }
+  return out;
+}
+
+class AmtoolTest : public ::testing::TestWithParam<Case> {};
+
+TEST_P(AmtoolTest, SaysTheSame) {
   if (std::system("command -v amtool >/dev/null 2>&1") != 0) {
     GTEST_SKIP() << "no amtool here (package prometheus-alertmanager)";
   }
-  if (!GetParam().amtool_agrees) GTEST_SKIP() << "differs, see the table";
   const std::string path =
       ::testing::TempDir() + "/" + GetParam().name + ".yml";
   std::ofstream(path) << GetParam().text << "\nroute: {receiver: team}\n";
@@ -332,7 +346,7 @@ TEST_P(ReceiverCaseTest, AmtoolAgrees) {
   std::remove(path.c_str());
 }
 
-INSTANTIATE_TEST_SUITE_P(, ReceiverCaseTest, ::testing::ValuesIn(kCases),
+INSTANTIATE_TEST_SUITE_P(, AmtoolTest, ::testing::ValuesIn(CasesForAmtool()),
                          [](const auto& info) {
                            return std::string(info.param.name);
                          });
