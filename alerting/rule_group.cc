@@ -568,6 +568,21 @@ struct RuleGroup::Impl {
     return first;
   }
 
+  // The series that the process before may have left, to be marked as stale.
+  // Which of them it wrote last cannot be known: it may have died before.
+  static std::set<Labels> SeriesBefore(const Labels& alert,
+                                       const AlertTimes& times) {
+    std::set<Labels> series = {ForStateSeries(alert)};
+    if (times.state == AlertState::kPending ||
+        times.fired_at_ms != times.active_at_ms) {
+      series.insert(StateSeries(alert, AlertState::kPending));
+    }
+    if (times.has_word()) {
+      series.insert(StateSeries(alert, AlertState::kFiring));
+    }
+    return series;
+  }
+
   void TakeRecord(const AlertKey& key, TrackedAlert alert)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     if (key.rule_id == NoRuleId()) {
@@ -578,11 +593,7 @@ struct RuleGroup::Impl {
         progress.begin(), progress.end(),
         [&](const RuleProgress& one) { return one.id == key.rule_id; });
     const auto i = static_cast<size_t>(rule - progress.begin());
-    // Which of them were written last cannot be known. Marking one that was
-    // not costs one sample.
-    std::set<Labels> series = {StateSeries(key.labels, AlertState::kPending),
-                               StateSeries(key.labels, AlertState::kFiring),
-                               ForStateSeries(key.labels)};
+    std::set<Labels> series = SeriesBefore(key.labels, alert.times);
     if (rule == progress.end() ||
         spec.rules[i].kind != RuleSpec::Kind::kAlerting) {
       Leave(EncodeAlertKey(key), std::move(alert));

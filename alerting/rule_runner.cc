@@ -421,9 +421,10 @@ struct RuleRunner::Impl {
     if (!orphans_ended) first = EndOrphans(wanted);
     orphans_ended = true;
     for (RuleGroupSpec& spec : groups) {
-      const int64_t interval_ms = spec.interval_ms > 0
-                                      ? spec.interval_ms
-                                      : options.evaluation_interval_ms;
+      const int64_t interval_ms =
+          spec.interval_ms > 0
+              ? spec.interval_ms
+              : std::max<int64_t>(options.evaluation_interval_ms, 1);
       first.Update(Start(std::move(spec), interval_ms, changed));
     }
     MutexLock lock(mutex);

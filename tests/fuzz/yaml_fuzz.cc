@@ -1,8 +1,9 @@
-// Any text parses or is refused with its place, as YAML and as a
-// prometheus.yml.
+// Any text parses or is refused with its place, as YAML, as a prometheus.yml
+// and as a rule file.
 #include <cstdint>
 #include <string_view>
 
+#include "alerting/rule_file.h"
 #include "base/check.h"
 #include "base/strings.h"
 #include "base/yaml/yaml.h"
@@ -18,5 +19,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto config = vigie::collector::ParsePrometheusConfig(*root);
   VIGIE_CHECK(config.ok() || MessageOf(config.status()).starts_with("f:"));
+  const auto rules = vigie::alerting::ParseRuleFile(*root);
+  VIGIE_CHECK(rules.ok() || MessageOf(rules.status()).starts_with("f:"));
   return 0;
 }
