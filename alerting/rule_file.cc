@@ -46,7 +46,11 @@ class Reader {
  public:
   explicit Reader(const query::ParserOptions& options) : options_(options) {}
 
-  absl::StatusOr<std::vector<RuleGroupSpec>> Read(const yaml::Node& root);
+  // What could be read; the rest is among the faults.
+  std::vector<RuleGroupSpec> Read(const yaml::Node& root);
+
+  // In the order of the file; at most one a rule.
+  const std::vector<absl::Status>& faults() const { return faults_; }
 
  private:
   // Where in the file we are, for messages.
@@ -56,6 +60,8 @@ class Reader {
     std::string name;
   };
 
+  absl::Status ReadGroups(const yaml::Node& root,
+                          std::vector<RuleGroupSpec>* out);
   absl::StatusOr<RuleGroupSpec> ReadGroup(const yaml::Node& node);
   absl::StatusOr<RuleSpec> ReadRule(const yaml::Node& node, Where where);
   absl::Status ReadName(yaml::MapReader& map, Where* where, RuleSpec* rule);
@@ -71,6 +77,7 @@ class Reader {
 
   const query::ParserOptions options_;
   const TemplateSet templates_{TemplateDialect::kRules};
+  std::vector<absl::Status> faults_;
 };
 
 absl::Status Reader::Error(const yaml::Node& node, const Where& where,
@@ -220,8 +227,12 @@ absl::StatusOr<RuleGroupSpec> Reader::ReadGroup(const yaml::Node& node) {
   if (const yaml::Node* rules = map.Find("rules")) {
     VIGIE_ASSIGN_OR_RETURN(const auto nodes, rules->AsSequence());
     for (size_t i = 0; i < nodes.size(); ++i) {
-      VIGIE_ASSIGN_OR_RETURN(RuleSpec rule,
-                             ReadRule(nodes[i], {group.name, i + 1, ""}));
+      auto read = ReadRule(nodes[i], {group.name, i + 1, ""});
+      if (!read.ok()) {
+        faults_.push_back(read.status());
+        continue;
+      }
+      RuleSpec rule = *std::move(read);
       if (rule.kind == RuleSpec::Kind::kAlerting) {
         for (const auto& [name, text] : group.labels) {
           const absl::Status status =
@@ -241,23 +252,35 @@ absl::StatusOr<RuleGroupSpec> Reader::ReadGroup(const yaml::Node& node) {
   return group;
 }
 
-absl::StatusOr<std::vector<RuleGroupSpec>> Reader::Read(
-    const yaml::Node& root) {
+absl::Status Reader::ReadGroups(const yaml::Node& root,
+                                std::vector<RuleGroupSpec>* out) {
   VIGIE_ASSIGN_OR_RETURN(yaml::MapReader map, root.AsMap());
-  std::vector<RuleGroupSpec> out;
   std::set<std::string> names;
   if (const yaml::Node* groups = map.Find("groups")) {
     VIGIE_ASSIGN_OR_RETURN(const auto nodes, groups->AsSequence());
     for (const yaml::Node& node : nodes) {
-      VIGIE_ASSIGN_OR_RETURN(out.emplace_back(), ReadGroup(node));
-      if (!names.insert(out.back().name).second) {
-        return node.Error(
-            fmt::format("groupname: {} is repeated in the same file",
-                        Quoted(out.back().name)));
+      auto group = ReadGroup(node);
+      if (!group.ok()) {
+        faults_.push_back(group.status());
+        continue;
       }
+      if (!names.insert(group->name).second) {
+        faults_.push_back(
+            node.Error(fmt::format("groupname: {} is repeated in the same file",
+                                   Quoted(group->name))));
+        continue;
+      }
+      out->push_back(*std::move(group));
     }
   }
-  VIGIE_RETURN_IF_ERROR(map.Finish());
+  return map.Finish();
+}
+
+std::vector<RuleGroupSpec> Reader::Read(const yaml::Node& root) {
+  std::vector<RuleGroupSpec> out;
+  if (absl::Status status = ReadGroups(root, &out); !status.ok()) {
+    faults_.push_back(std::move(status));
+  }
   return out;
 }
 
@@ -279,7 +302,17 @@ absl::StatusOr<std::vector<std::string>> Matching(const std::string& pattern) {
 
 absl::StatusOr<std::vector<RuleGroupSpec>> ParseRuleFile(
     const yaml::Node& root, const query::ParserOptions& options) {
-  return Reader(options).Read(root);
+  Reader reader(options);
+  std::vector<RuleGroupSpec> groups = reader.Read(root);
+  if (!reader.faults().empty()) return reader.faults().front();
+  return groups;
+}
+
+std::vector<absl::Status> CheckRuleFile(const yaml::Node& root,
+                                        const query::ParserOptions& options) {
+  Reader reader(options);
+  static_cast<void>(reader.Read(root));
+  return reader.faults();
 }
 
 absl::StatusOr<std::vector<RuleGroupSpec>> LoadRuleFiles(

@@ -49,6 +49,11 @@ struct RuleGroupSpec {
 absl::StatusOr<std::vector<RuleGroupSpec>> ParseRuleFile(
     const yaml::Node& root, const query::ParserOptions& options = {});
 
+// All that ParseRuleFile would find, one after the other: at most one fault a
+// rule. Empty if the file is fine.
+std::vector<absl::Status> CheckRuleFile(
+    const yaml::Node& root, const query::ParserOptions& options = {});
+
 // Reads every file that a pattern of `rule_files` matches ("rules/*.yml"),
 // relative to `directory`, in order of pattern and name, each file once. All or
 // nothing. A pattern that matches nothing is fine, as in Prometheus.

@@ -13,5 +13,6 @@ void AddServe(CLI::App& app, absl::Status* result);
 void AddQuery(CLI::App& app, absl::Status* result);
 void AddPush(CLI::App& app, absl::Status* result);
 void AddCheck(CLI::App& app, absl::Status* result);
+void AddTest(CLI::App& app, absl::Status* result);
 
 }  // namespace vigie::cli

@@ -26,6 +26,7 @@ int Run(int argc, char** argv) {
   vigie::cli::AddQuery(app, &result);
   vigie::cli::AddPush(app, &result);
   vigie::cli::AddCheck(app, &result);
+  vigie::cli::AddTest(app, &result);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& done) {  // --help, --version

@@ -205,23 +205,22 @@ std::string ToLower(std::string_view text) { return Changed(text, Lower); }
 std::string ToTitle(std::string_view text, bool lowers_rest) {
   std::string out;
   bool in_word = false;
+  bool has_letter = false;  // the word so far
   for (size_t at = 0; at < text.size();) {
     const wint_t rune = NextRune(text, &at);
     size_t ahead = at;
     const bool joins = lowers_rest && in_word && JoinsWords(rune) &&
                        ahead < text.size() && IsWord(NextRune(text, &ahead));
-    if ((rune & kBadByte) != 0) {
-      in_word = false;
-      AppendRune(rune, &out);
-    } else if (IsWord(rune)) {
-      AppendRune(!in_word      ? Upper(rune)
-                 : lowers_rest ? Lower(rune)
-                               : rune,
-                 &out);
+    if ((rune & kBadByte) == 0 && IsWord(rune)) {
+      // Alertmanager's first letter may stand behind digits: "3Rd".
+      const bool first = lowers_rest ? !has_letter : !in_word;
+      AppendRune(first ? Upper(rune) : lowers_rest ? Lower(rune) : rune, &out);
       in_word = true;
+      has_letter = has_letter || iswalpha_l(rune, Utf8Locale()) != 0;
     } else {
       AppendRune(rune, &out);
       in_word = joins;
+      has_letter = has_letter && joins;
     }
   }
   return out;

@@ -35,9 +35,8 @@ absl::StatusOr<double> ParseValue(std::string_view text) {
 absl::Status AppendValues(std::string_view item, StepValues* values) {
   uint64_t times = 0;
   std::string_view base = item;
-  // Behind the last x only digits may stand: 0x1F has none of that form.
-  const size_t x =
-      item.starts_with("0x") ? std::string_view::npos : item.rfind('x');
+  // No number here is hexadecimal: 0x10 is a run of zeros.
+  const size_t x = item.rfind('x');
   const bool repeated = x != std::string_view::npos;
   if (repeated) {
     const std::string_view count = item.substr(x + 1);

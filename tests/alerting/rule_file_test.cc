@@ -195,6 +195,34 @@ TEST(RuleFileTest, TakesExperimentalFunctionsOnlyWhereTheyAreSwitchedOn) {
   EXPECT_THAT(ParseRuleFile(*root, {.experimental = true}), IsOk());
 }
 
+TEST(CheckRuleFileTest, FindsAFaultARuleAndGoesOn) {
+  const auto root = yaml::Node::Parse(
+      "groups:\n"
+      "  - name: a\n"
+      "    rules:\n"
+      "      - {record: fine, expr: up}\n"
+      "      - {record: wrong, expr: 'up =='}\n"
+      "      - {alert: wrong, expr: up, annotations: {a: '{{ nope }}'}}\n"
+      "  - {name: a}\n"
+      "    \n"
+      "  - {name: b, rules: [], unknown: 1}\n"
+      "unknown: 1\n",
+      "rules.yml");
+  ASSERT_THAT(root, IsOk());
+
+  std::vector<std::string> faults;
+  for (const absl::Status& fault : CheckRuleFile(*root)) {
+    faults.emplace_back(fault.message());
+  }
+
+  EXPECT_THAT(
+      faults,
+      ElementsAre(StartsWith("rules.yml:5:"), StartsWith("rules.yml:6:"),
+                  AllOf(StartsWith("rules.yml:7:"), HasSubstr("repeated")),
+                  StartsWith("rules.yml:9:"), StartsWith("rules.yml:10:")));
+  EXPECT_EQ(ParseRuleFile(*root).status().message(), faults[0]);
+}
+
 class LoadRuleFilesTest : public ::testing::Test {
  protected:
   void SetUp() override {

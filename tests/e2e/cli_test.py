@@ -54,7 +54,8 @@ class CommandLine(unittest.TestCase):
 
     def test_every_subcommand_explains_itself(self):
         for command in ([], ["serve"], ["query"], ["push"], ["check"],
-                        ["check", "config"]):
+                        ["check", "config"], ["check", "rules"], ["test"],
+                        ["test", "rules"]):
             status, out, err = run(*command, "--help")
             self.assertEqual((status, err), (0, ""))
             self.assertIn("--help", out)
@@ -106,6 +107,49 @@ class CommandLine(unittest.TestCase):
         status, out, err = run("check", "config", config)
         self.assertEqual((status, err), (0, ""))
         self.assertIn("ok", out)
+
+    def test_check_rules_tells_every_fault_on_a_line_of_its_own(self):
+        rules = self.path("rules.yml", """\
+groups:
+  - name: a
+    rules:
+      - {record: fine, expr: up}
+      - {alert: A, expr: 'up ==', labels: {severity: page}}
+      - {alert: B, expr: up, annotations: {s: '{{ nope $value }}'}}
+""")
+        good = self.path("good.yml", "groups: []\n")
+        status, out, err = run("check", "rules", rules, good,
+                               self.path("absent.yml"))
+        self.assertEqual((status, out), (1, f"{good}: ok, 0 rules\n"))
+        lines = err.splitlines()
+        self.assertEqual(len(lines), 3, err)
+        self.assertRegex(lines[0], re.escape(rules) + r":5:\d+: .*\"A\"")
+        self.assertRegex(lines[1], re.escape(rules) + r":6:\d+: .*\"nope\"")
+        self.assertIn("absent.yml", lines[2])
+
+    def test_rule_tests_say_what_was_expected_and_what_came(self):
+        self.path("rules.yml", "groups: [{name: a, rules: [{alert: Down, "
+                  "expr: up == 0, labels: {severity: page}}]}]\n")
+        test = """\
+rule_files: [rules.yml]
+tests:
+  - input_series: [{series: 'up{job="db"}', values: '0'}]
+    alert_rule_test:
+      - alertname: Down
+        exp_alerts: [{exp_labels: {job: db, severity: page}}]
+"""
+        good = self.path("good.yml", test)
+        bad = self.path("bad.yml", test.replace("page", "ticket"))
+        status, out, err = run("test", "rules", good)
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn(f"{good}: ok, 1 tests, 1 checks", out)
+
+        status, out, err = run("test", "rules", good, bad)
+        self.assertEqual(status, 1)
+        self.assert_one_line(err, "^vigie: 1 failures")
+        self.assertIn(f"{bad}:5:9: alert Down at 0", out)
+        self.assertRegex(out, r'expected[^{]*\{.*severity="ticket"')
+        self.assertRegex(out, r'came[^{]*\{.*severity="page"')
 
     def test_serve_refuses_what_check_refuses(self):
         config = self.path("vigie.yml", "query: {lookback: soon}\n")

@@ -22,6 +22,8 @@ constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
 TEST(SeriesNotationTest, RunsHaveTheirFirstValueAndAsManyMoreAsTheySay) {
   EXPECT_THAT(*ParseStepValues("1 2"), ElementsAre(1, 2));
   EXPECT_THAT(*ParseStepValues("5x2"), ElementsAre(5, 5, 5));
+  // Zeros, not sixteen.
+  EXPECT_THAT(*ParseStepValues("0x3"), ElementsAre(0, 0, 0, 0));
   EXPECT_THAT(*ParseStepValues("1+2x3"), ElementsAre(1, 3, 5, 7));
   EXPECT_THAT(*ParseStepValues(" 1-1x2\n-3+0x1 "),
               ElementsAre(1, 0, -1, -3, -3));
@@ -42,7 +44,7 @@ TEST(SeriesNotationTest, AGapIsNoSampleAndStaleIsAMarker) {
 
 TEST(SeriesNotationTest, WhatIsNoValueIsRefused) {
   for (const std::string text :
-       {"1x", "x3", "1+2", "1x-1", "one", "1x100001", "1x9999999999999999999",
+       {"1x", "0x1F", "x3", "1+2", "1x-1", "one", "1x100001", "1x9999999999999999999",
         "stale stales", "__"}) {
     EXPECT_THAT(ParseStepValues(text), HasCode(kInvalid)) << text;
   }
