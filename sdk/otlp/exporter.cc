@@ -13,11 +13,11 @@
 #include <utility>
 #include <vector>
 
-#include "sdk/meter.h"
 #include "sdk/mutex.h"
 #include "sdk/otlp/backoff.h"
 #include "sdk/otlp/client.h"
 #include "sdk/otlp/encode.h"
+#include "sdk/otlp/self_metrics.h"
 #include "sdk/otlp/send_queue.h"
 
 namespace vigie::sdk {
@@ -25,14 +25,6 @@ namespace {
 
 constexpr int64_t kNsPerMs = 1'000'000;
 constexpr int64_t kEventsApartNs = 1'000'000'000;
-
-constexpr std::pair<DropReason, const char*> kDropReasons[] = {
-    {DropReason::kQueueFull, "queue_full"}, {DropReason::kExpired, "expired"},
-    {DropReason::kPermanent, "permanent"},  {DropReason::kRejected, "rejected"},
-    {DropReason::kShutdown, "shutdown"},
-};
-static_assert(std::size(kDropReasons) ==
-              static_cast<size_t>(DropReason::kCount));
 
 void PrintEvent(std::string_view event) {
   std::fprintf(stderr, "vigie-sdk: %.*s\n", static_cast<int>(event.size()),
@@ -71,57 +63,6 @@ std::thread StartThread(Body body) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return out;
 }
-
-// What the exporter says about itself.
-struct SelfMetrics {
-  explicit SelfMetrics(const ExporterOptions& options)
-      : meter(options.resource, {.clock = options.clock}),
-        sent(meter
-                 .AddCounter<>({.name = "vigie.sdk.export.sent",
-                                .description = "Points acknowledged",
-                                .unit = "{point}"})
-                 .Bind()),
-        retries(meter
-                    .AddCounter<>({.name = "vigie.sdk.export.retries",
-                                   .description = "Tries after the first one",
-                                   .unit = "{try}"})
-                    .Bind()),
-        queued(meter
-                   .AddGauge<>({.name = "vigie.sdk.export.queue.points",
-                                .description = "Points that wait",
-                                .unit = "{point}"})
-                   .Bind()),
-        duration(meter
-                     .AddHistogram<>({.name = "vigie.sdk.export.duration",
-                                      .description = "Of one try",
-                                      .unit = "s"})
-                     .Bind()) {
-    const auto dropped = meter.AddCounter<"reason">(
-        {.name = "vigie.sdk.export.dropped",
-         .description = "Points that the server does not have",
-         .unit = "{point}"});
-    for (const auto& [why, reason] : kDropReasons) {
-      this->dropped[static_cast<int>(why)] = dropped.Bind(reason);
-    }
-  }
-
-  // By what has been added since the last call.
-  void Add(const Exporter::Counts& now) {
-    sent.Add(now.sent - last.sent);
-    retries.Add(now.retries - last.retries);
-    for (int i = 0; i < static_cast<int>(DropReason::kCount); ++i) {
-      dropped[i].Add(now.dropped[i] - last.dropped[i]);
-    }
-    queued.Set(static_cast<double>(now.queued));
-    last = now;
-  }
-
-  Meter meter;
-  BoundCounter sent, retries, dropped[static_cast<int>(DropReason::kCount)];
-  BoundGauge queued;
-  BoundHistogram duration;
-  Exporter::Counts last;
-};
 
 uint64_t DroppedOf(const Exporter::Counts& counts) {
   uint64_t out = 0;
@@ -231,7 +172,7 @@ class Exporter::Impl {
   Mutex collect_mutex_;  // one collection at a time; before mutex_
   std::vector<std::shared_ptr<Source>> sources_
       VIGIE_SDK_GUARDED_BY(collect_mutex_);
-  SelfMetrics self_;  // duration apart, written under collect_mutex_
+  SelfMetrics self_;  // ObserveTry() apart, under collect_mutex_
   int64_t last_time_ns_ VIGIE_SDK_GUARDED_BY(collect_mutex_) = 0;
 
   Mutex mutex_;  // never held over a call, a collection or an event
@@ -291,7 +232,7 @@ void Exporter::Impl::Collect() {
         fault = std::string("a source cannot be collected: ") + e.what();
       }
     }
-    collections.push_back(self_.meter.Collect(time_ns));
+    collections.push_back(self_.Collect(time_ns));
     requests = EncodeRequests(collections, options_.request_points_max);
     const int64_t now_ns = clock_.SteadyNs();
     size_t dropped = 0;
@@ -352,8 +293,7 @@ void Exporter::Impl::Send(const SendQueue::Entry& entry) {
     const auto outcome = client_.Export(
         entry.request->body,
         {.timeout = options_.try_timeout, .compress = options_.compress});
-    self_.duration.Observe(static_cast<double>(clock_.SteadyNs() - begin_ns) /
-                           1e9);
+    self_.ObserveTry(clock_.SteadyNs() - begin_ns);
     if (outcome.ok()) {
       backoff_.Reset();
       if (outcome->points_rejected > 0) {
@@ -414,8 +354,7 @@ bool Exporter::Impl::WaitForRetry(const SendQueue::Entry& entry,
 void Exporter::Impl::Drop(DropReason why, const SendQueue::Entry& entry,
                           std::string_view cause) {
   std::string event = std::to_string(entry.request->points) +
-                      " points dropped (" +
-                      kDropReasons[static_cast<int>(why)].second + "): ";
+                      " points dropped (" + NameOf(why) + "): ";
   Tell(event += cause);  // before it is settled: who flushes has been told
   MutexLock lock(mutex_);
   queue_.Drop(why);
