@@ -78,6 +78,8 @@ class DispatchState {
   // How many attempts could begin.
   int ReadyLanes(Moment now) const;
 
+  void set_external_url(std::string url) { external_url_ = std::move(url); }
+
   uint64_t next_sequence() const { return ledger_.next_sequence(); }
 
  private:
@@ -126,7 +128,7 @@ class DispatchState {
   store::Records& records_;
   DispatchMetrics& metrics_;
   const DispatcherOptions options_;
-  const std::string external_url_;
+  std::string external_url_;
   Ledger ledger_;
   std::mt19937_64 random_;
   std::shared_ptr<const RoutingConfig> config_;

@@ -190,6 +190,11 @@ absl::Status Dispatcher::Apply(std::shared_ptr<const RoutingConfig> config) {
   return absl::OkStatus();
 }
 
+void Dispatcher::SetExternalUrl(std::string external_url) {
+  MutexLock lock(impl_->mutex);
+  impl_->state->set_external_url(std::move(external_url));
+}
+
 void Dispatcher::Stop() { impl_->Stop(); }
 
 std::vector<Alert> Dispatcher::Alerts() const {

@@ -83,6 +83,9 @@ class Dispatcher final : public AlertSink {
   // up, and the ledger says so. On error the old configuration stays in force.
   absl::Status Apply(std::shared_ptr<const RoutingConfig> config);
 
+  // Of messages from now on.
+  void SetExternalUrl(std::string external_url);
+
   // Ends attempts under way; what is owed stays owed.
   void Stop();
 

@@ -43,13 +43,35 @@ absl::Status ReadLog(yaml::MapReader& map, std::string* level) {
   return log.Finish();
 }
 
+// The path that `key` names, relative to vigie.yml; "" if it is absent.
+absl::StatusOr<std::string> ReadPath(const yaml::Node* node,
+                                     const std::string& config_path) {
+  if (node == nullptr) return "";
+  VIGIE_ASSIGN_OR_RETURN(const std::string named, node->AsString());
+  if (named.empty()) return node->Error("must name a file");
+  return (std::filesystem::path(config_path).parent_path() / named).string();
+}
+
+absl::Status ReadRules(const std::string& prometheus_path,
+                       const collector::PrometheusConfig& prometheus,
+                       std::vector<alerting::RuleGroupSpec>* groups) {
+  VIGIE_ASSIGN_OR_RETURN(
+      *groups,
+      alerting::LoadRuleFiles(
+          prometheus.rule_files,
+          std::filesystem::path(prometheus_path).parent_path().string()));
+  for (alerting::RuleGroupSpec& group : *groups) {
+    if (!group.query_offset_ms && prometheus.rule_query_offset_ms > 0) {
+      group.query_offset_ms = prometheus.rule_query_offset_ms;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ReadPrometheus(yaml::MapReader& map, Config* config) {
   const yaml::Node* node = map.Find("prometheus");
+  VIGIE_ASSIGN_OR_RETURN(config->prometheus_path, ReadPath(node, config->path));
   if (node == nullptr) return absl::OkStatus();
-  VIGIE_ASSIGN_OR_RETURN(const std::string named, node->AsString());
-  const std::filesystem::path base =
-      std::filesystem::path(config->path).parent_path();
-  config->prometheus_path = (base / named).string();
   absl::StatusOr<yaml::Node> root =
       yaml::Node::LoadFile(config->prometheus_path);
   if (absl::IsNotFound(root.status())) {
@@ -61,7 +83,42 @@ absl::Status ReadPrometheus(yaml::MapReader& map, Config* config) {
   config->unsupported.insert(config->unsupported.end(),
                              config->prometheus.unsupported.begin(),
                              config->prometheus.unsupported.end());
+  return ReadRules(config->prometheus_path, config->prometheus,
+                   &config->rule_groups);
+}
+
+absl::Status ReadAlertmanager(yaml::MapReader& map, Config* config) {
+  const yaml::Node* node = map.Find("alertmanager");
+  VIGIE_ASSIGN_OR_RETURN(config->alertmanager_path,
+                         ReadPath(node, config->path));
+  if (node == nullptr) return absl::OkStatus();
+  absl::StatusOr<alerting::RoutingConfig> routing =
+      alerting::LoadRoutingConfig(config->alertmanager_path);
+  if (absl::IsNotFound(routing.status())) {
+    return node->Error(MessageOf(routing.status()));
+  }
+  VIGIE_RETURN_IF_ERROR(routing.status());
+  config->unsupported.insert(config->unsupported.end(),
+                             routing->unsupported.begin(),
+                             routing->unsupported.end());
+  config->routing =
+      std::make_shared<const alerting::RoutingConfig>(*std::move(routing));
   return absl::OkStatus();
+}
+
+absl::Status ReadExternalUrl(yaml::MapReader& map, std::string* url) {
+  VIGIE_RETURN_IF_ERROR(map.Read("external_url", url));
+  const yaml::Node* node = map.Find("external_url");
+  if (node == nullptr) return absl::OkStatus();
+  if (!url->starts_with("http://") && !url->starts_with("https://")) {
+    return node->Error("must begin with http:// or https://");
+  }
+  while (url->ends_with('/')) url->pop_back();
+  return absl::OkStatus();
+}
+
+bool LooksLikeAlertmanagerConfig(yaml::MapReader map) {
+  return map.Find("route") != nullptr || map.Find("receivers") != nullptr;
 }
 
 bool LooksLikePrometheusConfig(yaml::MapReader map) {
@@ -81,6 +138,11 @@ absl::StatusOr<Config> LoadConfig(const std::string& path) {
         "this is a prometheus.yml; name it in a vigie.yml: `prometheus: "
         "prometheus.yml`");
   }
+  if (LooksLikeAlertmanagerConfig(map)) {
+    return map.node().Error(
+        "this is an alertmanager.yml; name it in a vigie.yml: `alertmanager: "
+        "alertmanager.yml`");
+  }
   VIGIE_RETURN_IF_ERROR(
       ReadSection(map, "storage", store::ParseStoreOptions, &config.storage));
   VIGIE_RETURN_IF_ERROR(
@@ -93,24 +155,37 @@ absl::StatusOr<Config> LoadConfig(const std::string& path) {
                                     ParseSelfMonitoringOptions,
                                     &config.self_monitoring));
   VIGIE_RETURN_IF_ERROR(ReadLog(map, &config.log_level));
-  map.MarkUnsupported({"alertmanager", "canary", "tenants"},
-                      &config.unsupported);
+  VIGIE_RETURN_IF_ERROR(ReadExternalUrl(map, &config.external_url));
+  map.MarkUnsupported({"tenants"}, &config.unsupported);
   VIGIE_RETURN_IF_ERROR(ReadPrometheus(map, &config));
+  VIGIE_RETURN_IF_ERROR(ReadAlertmanager(map, &config));
   VIGIE_RETURN_IF_ERROR(map.Finish());
   return config;
 }
 
 std::vector<std::string> CheckConfig(const std::string& path) {
+  const auto fault = [](const absl::Status& status) {
+    return std::vector<std::string>{std::string(MessageOf(status))};
+  };
   absl::StatusOr<yaml::MapReader> map = ReadFile(path);
-  if (!map.ok()) return {std::string(MessageOf(map.status()))};
+  if (!map.ok()) return fault(map.status());
   if (LooksLikePrometheusConfig(*map)) {
     absl::StatusOr<collector::PrometheusConfig> config =
         collector::ParsePrometheusConfig(map->node());
-    if (!config.ok()) return {std::string(MessageOf(config.status()))};
+    if (!config.ok()) return fault(config.status());
+    std::vector<alerting::RuleGroupSpec> groups;
+    absl::Status rules = ReadRules(path, *config, &groups);
+    if (!rules.ok()) return fault(rules);
+    return config->unsupported;
+  }
+  if (LooksLikeAlertmanagerConfig(*map)) {
+    absl::StatusOr<alerting::RoutingConfig> config =
+        alerting::LoadRoutingConfig(path);
+    if (!config.ok()) return fault(config.status());
     return config->unsupported;
   }
   absl::StatusOr<Config> config = LoadConfig(path);
-  if (!config.ok()) return {std::string(MessageOf(config.status()))};
+  if (!config.ok()) return fault(config.status());
   return config->unsupported;
 }
 
@@ -174,6 +249,19 @@ std::string RenderConfig(const Config& config) {
       config.otlp.message_bytes_max, config.otlp.batch_bytes_max,
       config.otlp.inflight_bytes_max, config.self_monitoring.enabled,
       FormatDurationMs(config.self_monitoring.interval_ms), config.log_level);
+  if (!config.external_url.empty()) {
+    out += fmt::format("external_url: {}\n", Quoted(config.external_url));
+  }
+  if (!config.alertmanager_path.empty()) {
+    out += fmt::format("alertmanager: {}\n", Quoted(config.alertmanager_path));
+  }
+  if (!config.prometheus.rule_files.empty()) {
+    std::vector<std::string> files;
+    for (const std::string& file : config.prometheus.rule_files) {
+      files.push_back(Quoted(file));
+    }
+    out += fmt::format("rule_files: [{}]\n", fmt::join(files, ", "));
+  }
   if (config.prometheus.jobs.empty()) return out;
   out += "scrape_configs:\n";
   for (const collector::ScrapeJob& job : config.prometheus.jobs) {

@@ -18,6 +18,25 @@ prometheus::Gauge& MakeGauge(prometheus::Registry& registry,
       labels);
 }
 
+// Without an alertmanager.yml alerts are known, and nobody is told.
+std::shared_ptr<const alerting::RoutingConfig> RoutingOf(const Config& config) {
+  return config.routing != nullptr
+             ? config.routing
+             : std::make_shared<const alerting::RoutingConfig>();
+}
+
+alerting::DispatcherOptions DispatcherOptionsOf(const Config& config) {
+  alerting::DispatcherOptions options;
+  int64_t interval_ms = config.prometheus.evaluation_interval_ms;
+  for (const alerting::RuleGroupSpec& group : config.rule_groups) {
+    interval_ms = std::max(interval_ms, group.interval_ms);
+  }
+  // Every rule has had its say by then.
+  options.confirm_within_ms =
+      std::max(options.confirm_within_ms, 2 * interval_ms);
+  return options;
+}
+
 }  // namespace
 
 Daemon::Daemon(const DaemonOptions& options, const Clock& clock)
@@ -67,6 +86,22 @@ absl::Status Daemon::StartRooms() {
   scraper_ = std::make_unique<collector::Scraper>(
       store_->appender(), http_client_, clock_, registry_);
   VIGIE_ASSIGN_OR_RETURN(
+      dispatcher_,
+      alerting::Dispatcher::Start(
+          store_->records(),
+          alerting::ConfiguredIntegrations(http_client_, smtp_client_), clock_,
+          registry_, ExternalUrl(config), RoutingOf(config),
+          DispatcherOptionsOf(config)));
+  rules_engine_ = std::make_unique<query::Engine>(store_->queryable(), clock_,
+                                                  config.query);
+  rules_ = std::make_unique<alerting::RuleRunner>(
+      alerting::RuleContext{.engine = *rules_engine_,
+                            .appender = store_->appender(),
+                            .records = &store_->records(),
+                            .sink = dispatcher_.get(),
+                            .clock = &clock_},
+      clock_, registry_);
+  VIGIE_ASSIGN_OR_RETURN(
       http_,
       HttpFrontend::Start(options_.http_address, config.http,
                           HttpDependencies{
@@ -84,17 +119,38 @@ absl::Status Daemon::StartRooms() {
                               .version = VIGIE_VERSION,
                               .reload = [this] { return Reload(); },
                               .before_collect = [this] { process_.Update(); },
+                              .rules = rules_.get(),
+                              .dispatcher = dispatcher_.get(),
                           }));
   VIGIE_ASSIGN_OR_RETURN(otlp_, collector::OtlpGrpcServer::Start(
                                     options_.grpc_address, config.otlp,
                                     store_->appender(), clock_, registry_));
   http_->SetReady(true);
-  scraper_->Apply(config.prometheus);
+  VIGIE_RETURN_IF_ERROR(Apply(config));
   if (config.self_monitoring.enabled) {
     self_monitoring_ = std::make_unique<SelfMonitoring>(
         config.self_monitoring, http_->address(), process_, store_->appender(),
         clock_, registry_);
   }
+  return absl::OkStatus();
+}
+
+std::string Daemon::ExternalUrl(const Config& config) const {
+  if (!config.external_url.empty()) return config.external_url;
+  return "http://" +
+         (http_ == nullptr ? options_.http_address : http_->address());
+}
+
+absl::Status Daemon::Apply(const Config& config) {
+  const std::string external_url = ExternalUrl(config);
+  // Routes before rules: the first alert finds its receiver.
+  dispatcher_->SetExternalUrl(external_url);
+  VIGIE_RETURN_IF_ERROR(dispatcher_->Apply(RoutingOf(config)));
+  VIGIE_RETURN_IF_ERROR(rules_->Apply(
+      config.rule_groups,
+      {.evaluation_interval_ms = config.prometheus.evaluation_interval_ms},
+      config.prometheus.external_labels, external_url));
+  scraper_->Apply(config.prometheus);
   return absl::OkStatus();
 }
 
@@ -110,16 +166,20 @@ absl::Status Daemon::Reload() {
   if (!next.ok()) return next.status();
   ReportUnsupported(*next);
   VIGIE_RETURN_IF_ERROR(SetUpLog(next->log_level));
-  scraper_->Apply(next->prometheus);
+  VIGIE_RETURN_IF_ERROR(Apply(*next));
   MutexLock lock(mutex_);
-  // What is in force is what /api/v1/status/config shows: only scraping and
-  // the log level have changed.
+  // What is in force is what /api/v1/status/config shows: only these have
+  // changed.
   config_.prometheus = next->prometheus;
+  config_.rule_groups = next->rule_groups;
+  config_.alertmanager_path = next->alertmanager_path;
+  config_.routing = next->routing;
+  config_.external_url = next->external_url;
   config_.log_level = next->log_level;
   if (RenderConfig(config_) != RenderConfig(*next)) {
     spdlog::warn(
-        "{}: sections other than prometheus and log are read at the "
-        "next start",
+        "{}: sections other than prometheus, alertmanager, external_url "
+        "and log are read at the next start",
         options_.config_path);
   }
   return absl::OkStatus();
@@ -134,6 +194,8 @@ absl::Status Daemon::Shutdown(absl::Duration timeout) {
   };
   if (self_monitoring_ != nullptr) self_monitoring_->Stop();
   if (scraper_ != nullptr) scraper_->Stop();
+  if (rules_ != nullptr) rules_->Stop();
+  if (dispatcher_ != nullptr) dispatcher_->Stop();
   if (otlp_ != nullptr) otlp_->Shutdown(left());
   if (http_ != nullptr) http_->Shutdown(left());
   return store_ == nullptr ? absl::OkStatus() : store_->Close();

@@ -11,9 +11,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "alerting/dispatcher.h"
+#include "alerting/rule_runner.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/net/http_client.h"
+#include "base/net/smtp_client.h"
 #include "collector/otlp_grpc.h"
 #include "collector/remote_write.h"
 #include "collector/scraper.h"
@@ -46,8 +49,8 @@ class Daemon {
 
   // Reads the configuration again. What is wrong leaves the old one in force.
   // Thread-safe: one at a time.
-  // Scraping follows at once; other sections follow at the next start, which
-  // the log says.
+  // Scraping, rules and routes follow at once; other sections follow at the
+  // next start, which the log says.
   absl::Status Reload();
 
   // Answers what is in flight and closes the store, within `timeout` and what
@@ -57,6 +60,9 @@ class Daemon {
  private:
   Daemon(const DaemonOptions& options, const Clock& clock);
   absl::Status StartRooms();
+  // What a reload may change: scraping, rules, routes.
+  absl::Status Apply(const Config& config);
+  std::string ExternalUrl(const Config& config) const;
   void ReportUnsupported(const Config& config);
 
   const DaemonOptions options_;
@@ -73,9 +79,14 @@ class Daemon {
   // In the order of the data.
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<query::Engine> engine_;
+  // Rules have a byte account of their own: dashboards cannot starve them.
+  std::unique_ptr<query::Engine> rules_engine_;
   std::unique_ptr<collector::RemoteWriteDoor> remote_write_;
   net::HttpClient http_client_;
+  net::SmtpClient smtp_client_;
   std::unique_ptr<collector::Scraper> scraper_;
+  std::unique_ptr<alerting::Dispatcher> dispatcher_;
+  std::unique_ptr<alerting::RuleRunner> rules_;
   std::unique_ptr<HttpFrontend> http_;
   std::unique_ptr<collector::OtlpGrpcServer> otlp_;
   std::unique_ptr<SelfMonitoring> self_monitoring_;

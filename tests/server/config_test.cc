@@ -107,13 +107,69 @@ TEST_F(ConfigTest, TakesAPrometheusFileForAVigieFileOnlyToSayWhatToDo) {
 }
 
 TEST_F(ConfigTest, CheckRefusesWhatServeOnlyWarnsOf) {
-  const std::string path =
-      Write("vigie.yml", "alertmanager: alertmanager.yml\n");
+  const std::string path = Write("vigie.yml", "tenants: {a: {}}\n");
 
   EXPECT_THAT(LoadConfig(path), IsOk());
   EXPECT_THAT(CheckConfig(path),
-              ElementsAre(HasSubstr("vigie.yml:1:1: key \"alertmanager\": not "
+              ElementsAre(HasSubstr("vigie.yml:1:1: key \"tenants\": not "
                                     "supported yet")));
+}
+
+constexpr std::string_view kRules =
+    "groups:\n"
+    "  - name: g\n"
+    "    rules: [{alert: Down, expr: up == 0}]\n";
+constexpr std::string_view kRoutes =
+    "route: {receiver: team}\n"
+    "receivers: [{name: team}]\n";
+
+TEST_F(ConfigTest, ReadsTheRulesAndRoutesThatAreNamed) {
+  Write("rules.yml", kRules);
+  Write("prometheus.yml",
+        "global: {rule_query_offset: 30s}\n"
+        "rule_files: ['*les.yml']\n");
+  Write("alertmanager.yml", kRoutes);
+  const std::string path = Write("vigie.yml",
+                                 "prometheus: prometheus.yml\n"
+                                 "alertmanager: alertmanager.yml\n"
+                                 "external_url: https://vigie.example.org/\n");
+
+  const auto config = LoadConfig(path);
+
+  ASSERT_THAT(config, IsOk());
+  ASSERT_EQ(config->rule_groups.size(), 1u);
+  EXPECT_EQ(config->rule_groups[0].name, "g");
+  EXPECT_EQ(config->rule_groups[0].query_offset_ms, 30'000);
+  ASSERT_NE(config->routing, nullptr);
+  EXPECT_EQ(config->routing->root.receiver, "team");
+  EXPECT_EQ(config->external_url, "https://vigie.example.org");
+  EXPECT_THAT(CheckConfig(path), IsEmpty());
+  EXPECT_THAT(CheckConfig(directory_ / "prometheus.yml"), IsEmpty());
+  EXPECT_THAT(CheckConfig(directory_ / "alertmanager.yml"), IsEmpty());
+}
+
+TEST_F(ConfigTest, NamesThePlaceInAWrongRuleOrRoutesFile) {
+  Write("prometheus.yml", "rule_files: [rules.yml]\n");
+  Write("rules.yml",
+        "groups:\n"
+        "  - name: g\n"
+        "    rules: [{alert: Down, expr: 'up =='}]\n");
+  EXPECT_THAT(LoadConfig(Write("vigie.yml", "prometheus: prometheus.yml\n")),
+              HasError(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("rules.yml:3:33: ")));
+
+  Write("alertmanager.yml", "route: {receiver: nobody}\nreceivers: []\n");
+  EXPECT_THAT(
+      LoadConfig(Write("vigie.yml", "alertmanager: alertmanager.yml\n")),
+      HasError(absl::StatusCode::kInvalidArgument,
+               HasSubstr("alertmanager.yml:1:19: ")));
+  EXPECT_THAT(
+      LoadConfig(Write("vigie.yml", "log: {}\nalertmanager: none.yml\n")),
+      HasError(absl::StatusCode::kInvalidArgument,
+               HasSubstr("vigie.yml:2:15: ")));
+  EXPECT_THAT(LoadConfig(Write("vigie.yml", "external_url: vigie:9090\n")),
+              HasError(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("vigie.yml:1:15: must begin with http")));
 }
 
 TEST_F(ConfigTest, WhatItRendersReadsBackTheSame) {
