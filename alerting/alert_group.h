@@ -57,6 +57,8 @@ struct AlertGroup {
   int64_t group_wait_ms = Route().group_wait_ms;
   int64_t group_interval_ms = Route().group_interval_ms;
   int64_t repeat_interval_ms = Route().repeat_interval_ms;
+  std::vector<std::string> mute_time_intervals;
+  std::vector<std::string> active_time_intervals;
   // No route leads here any more: it only says which of its alerts have ended.
   bool orphan = false;
   bool flushed = false;      // its group_wait is over

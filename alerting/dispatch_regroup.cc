@@ -150,6 +150,8 @@ void DispatchState::Enter(const RoutingConfig& config,
       group.group_wait_ms = route->group_wait_ms;
       group.group_interval_ms = route->group_interval_ms;
       group.repeat_interval_ms = route->repeat_interval_ms;
+      group.mute_time_intervals = route->mute_time_intervals;
+      group.active_time_intervals = route->active_time_intervals;
     }
     if (!firing) continue;
     if (group.members.insert(&alert).second) ++alert.groups;

@@ -70,6 +70,21 @@ MutedAlerts DispatchState::Muted() {
   };
 }
 
+bool DispatchState::IsQuiet(const AlertGroup& group, Moment now) const {
+  const auto holds = [&](const std::string& name) {
+    const auto found = config_->time_intervals.find(name);
+    return found != config_->time_intervals.end() &&
+           std::any_of(found->second.begin(), found->second.end(),
+                       [&](const TimeInterval& interval) {
+                         return interval.Contains(now.wall_ms);
+                       });
+  };
+  const auto& mute = group.mute_time_intervals;
+  const auto& active = group.active_time_intervals;
+  return std::any_of(mute.begin(), mute.end(), holds) ||
+         (!active.empty() && std::none_of(active.begin(), active.end(), holds));
+}
+
 // --- what the rules say ---
 
 absl::Status DispatchState::Take(const std::vector<Alert>& alerts, Moment now) {
@@ -268,7 +283,7 @@ int DispatchState::FlushChannel(const AlertGroup& group, Channel& channel,
   const Message message = group.Decide(channel, now.wall_ms, Muted());
   if (channel.owed) {
     if (message.empty()) Supersede(group, channel, now, batch);
-  } else if (!message.empty()) {
+  } else if (!message.empty() && !IsQuiet(group, now)) {
     Owed owed;
     owed.id = NewId(group, channel, now, ledger_.next_sequence());
     owed.reason = message.reason;

@@ -124,6 +124,8 @@ class DispatchState {
   absl::Status Write(const store::RecordBatch& batch);
   void UpdateGauges();
   MutedAlerts Muted();
+  // Whether nobody is to be told anything new by this group.
+  bool IsQuiet(const AlertGroup& group, Moment now) const;
 
   store::Records& records_;
   DispatchMetrics& metrics_;

@@ -22,10 +22,9 @@ namespace {
 constexpr int kRouteDepthMax = 50;
 constexpr int64_t kTemplateFileBytesMax = 4 << 20;
 
-const std::vector<std::string_view> kUnsupportedTopKeys = {
-    "event_recorder", "mute_time_intervals", "time_intervals", "tracing"};
-const std::vector<std::string_view> kUnsupportedRouteKeys = {
-    "active_time_intervals", "labels", "mute_time_intervals"};
+const std::vector<std::string_view> kUnsupportedTopKeys = {"event_recorder",
+                                                           "tracing"};
+const std::vector<std::string_view> kUnsupportedRouteKeys = {"labels"};
 
 // The deprecated form: a map of names and values.
 absl::Status ReadOldMatchers(yaml::MapReader& map, std::string_view key,
@@ -68,8 +67,11 @@ absl::Status ReadAllMatchers(yaml::MapReader& map, const std::string& prefix,
 class RouteReader {
  public:
   RouteReader(const std::vector<std::string>& receivers,
+              const TimeIntervals& intervals,
               std::vector<std::string>* unsupported)
-      : receivers_(receivers), unsupported_(*unsupported) {}
+      : receivers_(receivers),
+        intervals_(intervals),
+        unsupported_(*unsupported) {}
 
   absl::StatusOr<Route> ReadRoot(const yaml::Node& node);
 
@@ -79,8 +81,11 @@ class RouteReader {
   absl::Status ReadReceiver(yaml::MapReader& map, Route* route);
   absl::Status ReadGroupBy(yaml::MapReader& map, Route* route);
   absl::Status ReadTimes(yaml::MapReader& map, Route* route);
+  absl::Status ReadIntervalNames(yaml::MapReader& map, std::string_view key,
+                                 std::vector<std::string>* out);
 
   const std::vector<std::string>& receivers_;
+  const TimeIntervals& intervals_;
   std::vector<std::string>& unsupported_;
 };
 
@@ -95,6 +100,15 @@ absl::StatusOr<Route> RouteReader::ReadRoot(const yaml::Node& node) {
       if (const yaml::Node* at = map.Find(key)) {
         return at->Error("the root route must not have any matchers");
       }
+    }
+  }
+  for (const std::string_view key :
+       {"mute_time_intervals", "active_time_intervals"}) {
+    const yaml::Node* at = map.Find(key);
+    if (at != nullptr && !(key.starts_with("mute") ? root.mute_time_intervals
+                                                   : root.active_time_intervals)
+                              .empty()) {
+      return at->Error(fmt::format("the root route must not have any {}", key));
     }
   }
   if (root.continue_matching) {
@@ -114,6 +128,8 @@ absl::StatusOr<Route> RouteReader::Read(const yaml::Node& node,
   if (parent != nullptr) {
     route = *parent;
     route.matchers.clear();
+    route.mute_time_intervals.clear();
+    route.active_time_intervals.clear();
     route.routes.clear();
     route.continue_matching = false;
   }
@@ -121,6 +137,10 @@ absl::StatusOr<Route> RouteReader::Read(const yaml::Node& node,
   VIGIE_RETURN_IF_ERROR(ReadAllMatchers(map, "", &route.matchers));
   VIGIE_RETURN_IF_ERROR(ReadGroupBy(map, &route));
   VIGIE_RETURN_IF_ERROR(ReadTimes(map, &route));
+  VIGIE_RETURN_IF_ERROR(ReadIntervalNames(map, "mute_time_intervals",
+                                          &route.mute_time_intervals));
+  VIGIE_RETURN_IF_ERROR(ReadIntervalNames(map, "active_time_intervals",
+                                          &route.active_time_intervals));
   VIGIE_RETURN_IF_ERROR(map.Read("continue", &route.continue_matching));
   route.key = MatchersText(route.matchers);
   if (parent != nullptr) route.key = parent->key + "/" + route.key;
@@ -192,6 +212,23 @@ absl::Status RouteReader::ReadTimes(yaml::MapReader& map, Route* route) {
     if (*out == 0) {
       return map.Find(key)->Error(fmt::format("{} cannot be zero", key));
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RouteReader::ReadIntervalNames(yaml::MapReader& map,
+                                            std::string_view key,
+                                            std::vector<std::string>* out) {
+  const yaml::Node* list = map.Find(key);
+  if (list == nullptr) return absl::OkStatus();
+  VIGIE_ASSIGN_OR_RETURN(const auto nodes, list->AsSequence());
+  for (const yaml::Node& node : nodes) {
+    VIGIE_ASSIGN_OR_RETURN(std::string name, node.AsString());
+    if (!intervals_.contains(name)) {
+      return node.Error(fmt::format("undefined time interval {} used in route",
+                                    Quoted(name)));
+    }
+    out->push_back(std::move(name));
   }
   return absl::OkStatus();
 }
@@ -310,7 +347,12 @@ absl::StatusOr<RoutingConfig> LoadRoutingConfig(const std::string& path) {
       config.receivers,
       ReceiverConfig::Parse(global, receivers, &config.unsupported));
   const std::vector<std::string> names = config.receivers.names();
-  RouteReader routes(names, &config.unsupported);
+  for (const std::string_view key : {"time_intervals", "mute_time_intervals"}) {
+    if (const yaml::Node* list = top.Find(key)) {
+      VIGIE_RETURN_IF_ERROR(ReadTimeIntervals(*list, &config.time_intervals));
+    }
+  }
+  RouteReader routes(names, config.time_intervals, &config.unsupported);
   VIGIE_ASSIGN_OR_RETURN(config.root, routes.ReadRoot(route));
   VIGIE_RETURN_IF_ERROR(ReadInhibitRules(top, &config));
   VIGIE_ASSIGN_OR_RETURN(config.templates, ReadTemplates(top));

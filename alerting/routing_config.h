@@ -11,6 +11,7 @@
 #include "alerting/inhibition.h"
 #include "alerting/receivers/receiver_config.h"
 #include "alerting/template/template.h"
+#include "alerting/time_interval.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 
@@ -27,12 +28,17 @@ struct Route {
   int64_t group_interval_ms = 5 * 60'000;
   int64_t repeat_interval_ms = 4 * 3600'000;
   bool continue_matching = false;
+  // Names of time intervals; not inherited. In one of the first nobody is
+  // told, nor outside all of the second if there are any.
+  std::vector<std::string> mute_time_intervals;
+  std::vector<std::string> active_time_intervals;
   std::vector<Route> routes;
 };
 
 struct RoutingConfig {
   Route root;
   std::vector<InhibitRule> inhibit_rules;
+  TimeIntervals time_intervals;
   ReceiverConfig receivers;
   std::shared_ptr<const TemplateSet> templates;  // default ones and files
   int64_t resolve_timeout_ms = 5 * 60'000;

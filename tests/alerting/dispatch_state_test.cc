@@ -237,6 +237,43 @@ TEST(InhibitionRulesTest, WhatMatchesBothSidesIsNotInhibitedByItsLike) {
   EXPECT_FALSE(Inhibition(rules, {&target}).Mutes(target));
 }
 
+// --- time intervals ---
+
+// The clock of the bench starts at 22:13:20 UTC.
+TEST_F(DispatchStateTest, IsQuietInMuteTimesAndTellsAllOfItAfterwards) {
+  TimeInterval night;
+  night.minutes = {{22 * 60, 24 * 60 - 1}};
+  bench_.config().time_intervals["night"] = {night};
+  Route child = bench_.root();
+  child.mute_time_intervals = {"night"};
+  bench_.root().routes = {child};
+  ASSERT_THAT(bench_.Fire("told"), IsOk());
+  bench_.Run(kMinute);
+  ASSERT_THAT(bench_.Apply(), IsOk());
+  ASSERT_THAT(bench_.Take({bench_.Ended("told"), bench_.Firing("a")}), IsOk());
+  bench_.Run(105 * kMinute);  // 23:59:20
+  EXPECT_EQ(team_.taken.size(), 1);
+  bench_.Run(6 * kMinute);
+
+  EXPECT_EQ(team_.Last(), "new_alerts_in_group: a -told");
+}
+
+TEST_F(DispatchStateTest, IsQuietOutsideActiveTimes) {
+  TimeInterval morning;
+  morning.minutes = {{6 * 60, 12 * 60 - 1}};
+  bench_.config().time_intervals["morning"] = {morning};
+  Route child = bench_.root();
+  child.active_time_intervals = {"morning"};
+  bench_.root().routes = {child};
+  ASSERT_THAT(bench_.Apply(), IsOk());
+  ASSERT_THAT(bench_.Fire("a"), IsOk());
+  bench_.Run(7 * kHour);
+  EXPECT_THAT(team_.taken, IsEmpty());
+  bench_.Run(kHour);
+
+  EXPECT_EQ(team_.Last(), "first_notification: a");
+}
+
 // --- receivers that fail ---
 
 TEST_F(DispatchStateTest, TellsAReceiverThatWasDownWhatIsStillTrue) {

@@ -150,6 +150,11 @@ TEST_F(RoutingConfigTest, TellsThePlaceOfEachFault) {
       {"route: {receiver: a, routes: [{match: {x-y: z}}]}",
        R"(am.yml:1:45: invalid label name "x-y")"},
       {"route: {receiver: a}\nrouting: {}", "am.yml:2:1: "},
+      {"route: {receiver: a, routes: [{mute_time_intervals: [x]}]}",
+       R"(am.yml:1:54: undefined time interval "x" used in route)"},
+      {"route: {receiver: a, active_time_intervals: [x]}\n"
+       "time_intervals: [{name: x}]",
+       "am.yml:1:45: the root route must not have any active_time_intervals"},
       {"route: {receiver: a}\ninhibit_rules: [{source_matchers: [x]}]",
        "am.yml:2:36: bad matcher format: x"},
       {"route: {receiver: a}\ninhibit_rules: [{sauce: [x]}]", "am.yml:2:18: "},
@@ -207,6 +212,32 @@ inhibit_rules:
   EXPECT_THAT(config->inhibit_rules[0].equal, ElementsAre("alertname", "site"));
   EXPECT_EQ(MatchersText(config->inhibit_rules[1].target),
             R"({alertname!="Down",job=~".+"})");
+}
+
+TEST_F(RoutingConfigTest, ReadsTimeIntervalsUnderBothNames) {
+  const auto config = Load(R"(
+route:
+  receiver: a
+  routes:
+    - matchers: [x=y]
+      mute_time_intervals: [weekend, night]
+      active_time_intervals: [always]
+      routes: [{receiver: a}]
+receivers: [{name: a}]
+time_intervals:
+  - {name: weekend, time_intervals: [{weekdays: [saturday, sunday]}]}
+  - {name: always, time_intervals: [{}]}
+mute_time_intervals:
+  - name: night
+    time_intervals: [{times: [{start_time: '22:00', end_time: '24:00'}]}]
+)");
+  ASSERT_THAT(config, IsOk());
+  EXPECT_THAT(config->unsupported, IsEmpty());
+  EXPECT_EQ(config->time_intervals.size(), 3);
+  const Route& route = config->root.routes.at(0);
+  EXPECT_THAT(route.mute_time_intervals, ElementsAre("weekend", "night"));
+  EXPECT_THAT(route.active_time_intervals, ElementsAre("always"));
+  EXPECT_THAT(route.routes.at(0).mute_time_intervals, IsEmpty());
 }
 
 TEST_F(RoutingConfigTest, NamesWhatItDoesNotDoYet) {
