@@ -1,0 +1,64 @@
+// The promise: alarms without a cause are rare whatever the dependence, and a
+// change of ten per cent is found where enough is seen of it. canary_table
+// prints the whole table.
+#include "tests/canary/simulation.h"
+
+#include <gtest/gtest.h>
+
+namespace vigie::testing {
+namespace {
+
+constexpr uint64_t kSeed = 20261121;
+constexpr int kRuns = 500;
+
+class CanarySimulationTest : public ::testing::Test {
+ protected:
+  void SetUp() override { RecordProperty("seed", std::to_string(kSeed)); }
+
+  static std::string Text(const Tally& tally) {
+    return "seed " + std::to_string(kSeed) + ": " + std::to_string(tally.pass) +
+           " pass, " + std::to_string(tally.marginal) + " marginal, " +
+           std::to_string(tally.inconclusive) + " inconclusive, " +
+           std::to_string(tally.fail) + " fail";
+  }
+};
+
+TEST_F(CanarySimulationTest, WithoutEffectAtMostThreePerCentAlarm) {
+  for (const int points : {60, 240, 720}) {
+    const Tally tally =
+        SimulateGauges({.rho = 0.8, .points = points}, kRuns, kSeed);
+
+    EXPECT_LE(tally.fail, kRuns * 3 / 100) << points << ", " << Text(tally);
+    // Where enough is seen, the judge does judge.
+    if (points == 720) {
+      EXPECT_GE(tally.pass, kRuns * 8 / 10) << Text(tally);
+    }
+  }
+}
+
+// 240 points, an hour at 15 s, of a gauge that varies by a tenth of its mean.
+TEST_F(CanarySimulationTest, TenPerCentAreFoundIn240Points) {
+  const Tally tally = SimulateGauges({.rho = 0.8, .shift = 10, .points = 240},
+                                     kRuns, kSeed + 1);
+
+  EXPECT_GE(tally.fail, kRuns * 8 / 10) << Text(tally);
+}
+
+TEST_F(CanarySimulationTest, ErrorsWithoutEffectAlarmRarelyInBurstsToo) {
+  for (const double spread : {0.0, 1.0}) {
+    const Tally tally = SimulateRatios(
+        {.rho = 0.5, .spread = spread, .baseline_times = 4}, kRuns, kSeed + 2);
+
+    EXPECT_LE(tally.fail, kRuns * 3 / 100) << spread << ", " << Text(tally);
+  }
+}
+
+TEST_F(CanarySimulationTest, TwiceTheErrorsAreFoundInTenThousandRequests) {
+  const Tally tally =
+      SimulateRatios({.factor = 2, .baseline_times = 4}, kRuns, kSeed + 3);
+
+  EXPECT_GE(tally.fail, kRuns * 8 / 10) << Text(tally);
+}
+
+}  // namespace
+}  // namespace vigie::testing
