@@ -63,6 +63,15 @@ void ApiV1::Add(Router& router, std::vector<std::string> methods,
 }
 
 void ApiV1::AddRoutes(Router& router) {
+  // Its body is JSON, never a form.
+  router.AddSimple({.methods = {"POST"},
+                    .path = "/api/v1/canary/judge",
+                    .name = "/api/v1/canary/judge"},
+                   [this](const HttpRequest& request) {
+                     Answer answer = JudgeCanary(request);
+                     return answer.ok() ? *std::move(answer)
+                                        : ErrorAnswer(answer.status());
+                   });
   const std::vector<std::string> get = {"GET"};
   const std::vector<std::string> both = {"GET", "POST"};
   Add(router, both, "query", &ApiV1::Query);

@@ -38,6 +38,9 @@ class ApiV1 {
   void Add(Router& router, std::vector<std::string> methods, std::string path,
            Method method, Place place = Place::kQueries);
 
+  // api_canary.cc
+  Answer JudgeCanary(const HttpRequest& request);
+
   // api_query.cc
   Answer Query(const HttpRequest& request, const Form& form);
   Answer QueryRange(const HttpRequest& request, const Form& form);

@@ -81,6 +81,7 @@ absl::Status Daemon::StartRooms() {
                                  clock_, registry_));
   engine_ = std::make_unique<query::Engine>(store_->queryable(), clock_,
                                             config.query);
+  judge_ = std::make_unique<canary::Judge>(store_->queryable(), clock_);
   remote_write_ = std::make_unique<collector::RemoteWriteDoor>(
       store_->appender(), clock_, registry_, collector::RemoteWriteOptions{});
   scraper_ = std::make_unique<collector::Scraper>(
@@ -118,6 +119,7 @@ absl::Status Daemon::StartRooms() {
                                   },
                               .version = VIGIE_VERSION,
                               .reload = [this] { return Reload(); },
+                              .judge = judge_.get(),
                               .before_collect = [this] { process_.Update(); },
                               .rules = rules_.get(),
                               .dispatcher = dispatcher_.get(),

@@ -17,6 +17,7 @@
 #include "base/mutex.h"
 #include "base/net/http_client.h"
 #include "base/net/smtp_client.h"
+#include "canary/judge.h"
 #include "collector/otlp_grpc.h"
 #include "collector/remote_write.h"
 #include "collector/scraper.h"
@@ -81,6 +82,7 @@ class Daemon {
   std::unique_ptr<query::Engine> engine_;
   // Rules have a byte account of their own: dashboards cannot starve them.
   std::unique_ptr<query::Engine> rules_engine_;
+  std::unique_ptr<canary::Judge> judge_;
   std::unique_ptr<collector::RemoteWriteDoor> remote_write_;
   net::HttpClient http_client_;
   net::SmtpClient smtp_client_;

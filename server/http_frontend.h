@@ -15,6 +15,7 @@
 #include "absl/time/time.h"
 #include "base/clock.h"
 #include "base/yaml/yaml.h"
+#include "canary/judge.h"
 #include "collector/remote_write.h"
 #include "collector/scraper.h"
 #include "query/engine.h"
@@ -55,6 +56,8 @@ struct HttpDependencies {
   std::string version;  // vigie's own, "0.1.0"
   // Reads the configuration again, for /-/reload; null: there is none.
   std::function<absl::Status()> reload = nullptr;
+  // Judges canaries; null: there is none. Outlives the frontend.
+  const canary::Judge* judge = nullptr;
   // Called before the registry is collected, to bring gauges up to date.
   std::function<void()> before_collect = nullptr;
   // Null: no rules, no alerts.
