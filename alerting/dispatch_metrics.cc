@@ -23,11 +23,11 @@ DispatchMetrics::DispatchMetrics(prometheus::Registry& registry)
                      .Name("vigie_notifications_total")
                      .Help("Messages that a receiver has taken.")
                      .Register(registry)),
-      given_up_(BuildCounter()
-                    .Name("vigie_notifications_given_up_total")
-                    .Help("Messages that are owed no longer, by reason: "
-                          "refused, deadline, receiver_gone, too_old.")
-                    .Register(registry)),
+      failed_(BuildCounter()
+                  .Name("vigie_notifications_failed_total")
+                  .Help("Messages given up, by reason: refused by the "
+                        "receiver, deadline, receiver_gone, too_old.")
+                  .Register(registry)),
       superseded_(BuildCounter()
                       .Name("vigie_notifications_superseded_total")
                       .Help("Messages whose matter was over before a receiver "
@@ -35,13 +35,9 @@ DispatchMetrics::DispatchMetrics(prometheus::Registry& registry)
                       .Register(registry)),
       attempts_(BuildCounter()
                     .Name("vigie_notification_attempts_total")
-                    .Help("Attempts at telling a receiver that have ended.")
+                    .Help("Attempts by outcome: delivered, temporary, "
+                          "permanent, unknown.")
                     .Register(registry)),
-      failed_(BuildCounter()
-                  .Name("vigie_notifications_failed_total")
-                  .Help("Attempts that failed, by reason: temporary, unknown "
-                        "(no answer), refused.")
-                  .Register(registry)),
       latency_(BuildHistogram()
                    .Name("vigie_notification_latency_seconds")
                    .Help("From when a message is owed to the receiver's "
@@ -71,13 +67,13 @@ void DispatchMetrics::Announce(const std::string& type) {
   delivered_.Add({{"integration", type}});
   superseded_.Add({{"integration", type}});
   latency_.Add({{"integration", type}}, kLatencyBoundaries);
-  attempts_.Add({{"integration", type}});
   for (const char* reason :
        {"refused", "deadline", "receiver_gone", "too_old"}) {
-    given_up_.Add({{"integration", type}, {"reason", reason}});
-  }
-  for (const char* reason : {"temporary", "unknown", "refused"}) {
     failed_.Add({{"integration", type}, {"reason", reason}});
+  }
+  for (const char* outcome :
+       {"delivered", "temporary", "permanent", "unknown"}) {
+    attempts_.Add({{"integration", type}, {"outcome", outcome}});
   }
 }
 
@@ -88,7 +84,7 @@ void DispatchMetrics::Delivered(const std::string& type, double latency_s) {
 
 void DispatchMetrics::GivenUp(const std::string& type,
                               const std::string& reason) {
-  given_up_.Add({{"integration", type}, {"reason", reason}}).Increment();
+  failed_.Add({{"integration", type}, {"reason", reason}}).Increment();
 }
 
 void DispatchMetrics::Superseded(const std::string& type) {
@@ -96,10 +92,8 @@ void DispatchMetrics::Superseded(const std::string& type) {
 }
 
 void DispatchMetrics::Attempted(const std::string& type,
-                                const std::string& failure) {
-  attempts_.Add({{"integration", type}}).Increment();
-  if (failure.empty()) return;
-  failed_.Add({{"integration", type}, {"reason", failure}}).Increment();
+                                const std::string& outcome) {
+  attempts_.Add({{"integration", type}, {"outcome", outcome}}).Increment();
 }
 
 }  // namespace vigie::alerting

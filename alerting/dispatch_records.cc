@@ -302,15 +302,7 @@ void PutOwed(const GroupIdentity& group, const std::string& integration,
 }
 
 std::vector<std::string> Listed(const Fingerprints& set) {
-  std::vector<std::string> out;
-  for (const std::string& fingerprint : set) {
-    if (out.size() == kListedMax) {
-      out.push_back(fmt::format("+{}", set.size() - kListedMax));
-      break;
-    }
-    out.push_back(fingerprint);
-  }
-  return out;
+  return {set.begin(), set.end()};
 }
 
 std::string KindOf(const std::string& integration) {

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# From a fresh Debian 12 to live answers about this machine: installs what is
-# missing, builds vigie, starts it beside Debian's node exporter, pushes a few
-# metrics and asks. Everything it starts ends with it, however it ends.
+# From a fresh Debian 12 to live answers: installs what is missing, builds vigie,
+# starts it beside Debian's node exporter and a simulated shop, asks, and shows
+# an alert and a canary on their way. Everything it starts ends with it, however
+# it ends. The parts: deploy/quickstart/.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
+parts=$root/deploy/quickstart
 
 usage() {
   cat <<'TEXT'
@@ -16,7 +18,11 @@ Usage: deploy/quickstart.sh [options]
   --grpc HOST:PORT      address of OTLP/gRPC       (127.0.0.1:4317)
   --node-exporter HOST:PORT
                         address of the node exporter (127.0.0.1, any free port)
-  --binary FILE         use this vigie, build none
+  --sinks-smtp HOST:PORT, --sinks-http HOST:PORT
+                        addresses of the local mail server and of the webhooks
+                        that alerts go to         (127.0.0.1, any free port)
+  --binary FILE, --shop FILE
+                        use this vigie, this shop, build neither
 Port 0 means any free one.
 TEXT
 }
@@ -28,7 +34,8 @@ die() {
 
 say() { printf '%s\n' "$*"; }
 
-once=no data='' http='' grpc='' exporter=127.0.0.1:0 vigie=''
+once=no data='' http='' grpc='' exporter=127.0.0.1:0 vigie='' shop=''
+sinks_smtp=127.0.0.1:0 sinks_http=127.0.0.1:0
 while [ $# -gt 0 ]; do
   case "$1" in
     --once)
@@ -40,7 +47,7 @@ while [ $# -gt 0 ]; do
       usage
       exit 0
       ;;
-    --data | --http | --grpc | --node-exporter | --binary)
+    --data | --http | --grpc | --node-exporter | --sinks-smtp | --sinks-http | --binary | --shop)
       [ -n "${2:-}" ] || die "$1 needs a value"
       ;;
     *) die "unknown argument: $1 (--help shows them)" ;;
@@ -50,11 +57,14 @@ while [ $# -gt 0 ]; do
     --http) http=$2 ;;
     --grpc) grpc=$2 ;;
     --node-exporter) exporter=$2 ;;
+    --sinks-smtp) sinks_smtp=$2 ;;
+    --sinks-http) sinks_http=$2 ;;
     --binary) vigie=$2 ;;
+    --shop) shop=$2 ;;
   esac
   shift 2
 done
-for address in "$http" "$grpc" "$exporter"; do
+for address in "$http" "$grpc" "$exporter" "$sinks_smtp" "$sinks_http"; do
   [[ -z $address || $address =~ ^[^:]+:[0-9]+$ ]] ||
     die "$address is no HOST:PORT"
 done
@@ -62,74 +72,44 @@ done
 # ---- What is started is stopped -------------------------------------------
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/vigie-quickstart.XXXXXX")
-vigie_pid='' exporter_pid=''
-
-# stop PID: TERM, and KILL only after the 30 s that vigie may take to drain.
-# Gives the exit status.
-stop() {
-  local pid=$1 deadline=$((SECONDS + 35)) status=0
-  kill -TERM "$pid" 2>/dev/null || true
-  while kill -0 "$pid" 2>/dev/null; do
-    if [ $SECONDS -ge $deadline ]; then
-      kill -KILL "$pid" 2>/dev/null || true
-      break
-    fi
-    sleep 0.1
-  done
-  wait "$pid" 2>/dev/null || status=$?
-  return $status
-}
+vigie_pid='' exporter_pid='' sinks_pid='' shop_pid=''
+# shellcheck source=deploy/quickstart/processes.sh
+. "$parts/processes.sh"
 
 cleanup() {
   trap '' INT TERM HUP
-  [ -z "$exporter_pid" ] || stop "$exporter_pid" || true
-  [ -z "$vigie_pid" ] || stop "$vigie_pid" || true
+  # In the order of the data, so that the shop's last figures still arrive.
+  local pid
+  for pid in $shop_pid $exporter_pid $vigie_pid $sinks_pid; do
+    stop "$pid" || true
+  done
   rm -rf "$scratch"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# wait_until SECONDS PID COMMAND...: polls; false at the deadline or once the
-# process has ended.
-wait_until() {
-  local deadline=$((SECONDS + $1)) pid=$2
-  shift 2
-  until "$@"; do
-    if [ $SECONDS -ge $deadline ] || ! kill -0 "$pid" 2>/dev/null; then
-      return 1
-    fi
-    sleep 0.2
-  done
-}
-
-# refuse_taken ADDRESS FLAG: a port of somebody else is named with its owner.
-refuse_taken() {
-  local host=${1%:*} port=${1##*:} owner=''
-  [ "$port" != 0 ] || return 0
-  (exec 3<>"/dev/tcp/$host/$port") 2>/dev/null || return 0
-  if command -v ss >/dev/null; then
-    owner=$(ss -Hltnp "sport = :$port" | sed -n 's/.*users:(("\([^"]*\)",pid=\([0-9]*\).*/\1 (process \2)/p' | head -n 1)
-  fi
-  die "$1 is taken by ${owner:-another process (as root, ss -ltnp tells which)}: stop it, or give $2 with another port"
-}
-
 # ---- Packages and build ----------------------------------------------------
 
 "$root/deploy/install-packages.sh" --quickstart
 
-if [ -z "$vigie" ]; then
+targets=()
+[ -n "$vigie" ] || targets+=(vigie)
+[ -n "$shop" ] || targets+=(shop)
+if [ ${#targets[@]} -gt 0 ]; then
   # A translation unit that includes gRPC takes most of a gigabyte.
   jobs=$(awk -v cpus="$(nproc)" '/^MemTotal/ { most = int($2 / 1.5e6) }
     END { print most < 1 ? 1 : most < cpus ? most : cpus }' /proc/meminfo)
   say "building vigie with $jobs jobs (the first time takes minutes) ..."
   (cd "$root" && cmake --preset release >"$scratch/configure.log") ||
     { cat "$scratch/configure.log" >&2; die 'cmake --preset release failed, see above'; }
-  cmake --build "$root/build/release" --target vigie -j "$jobs" >"$scratch/build.log" ||
+  cmake --build "$root/build/release" --target "${targets[@]}" -j "$jobs" >"$scratch/build.log" ||
     { tail -n 40 "$scratch/build.log" >&2; die 'the build failed, see above'; }
-  vigie=$root/build/release/cli/vigie
 fi
-[ -x "$vigie" ] || die "$vigie: no such program"
+: "${vigie:=$root/build/release/cli/vigie}" "${shop:=$root/build/release/deploy/demo/shop}"
+for program in "$vigie" "$shop"; do
+  [ -x "$program" ] || die "$program: no such program"
+done
 
 # ---- Start -----------------------------------------------------------------
 
@@ -140,6 +120,8 @@ fi
 refuse_taken "$http" --http
 refuse_taken "$grpc" --grpc
 refuse_taken "$exporter" --node-exporter
+refuse_taken "$sinks_smtp" --sinks-smtp
+refuse_taken "$sinks_http" --sinks-http
 mkdir -p "$data"
 data=$(cd "$data" && pwd)
 
@@ -156,8 +138,24 @@ wait_until 20 $exporter_pid exporter_listens ||
   { tail -n 3 "$data/node-exporter.log" >&2; die 'the node exporter did not start, see above'; }
 exporter=$(sed -n "$listening" "$data/node-exporter.log" | head -n 1)
 
-sed "s/127\.0\.0\.1:9100/$exporter/" "$root/deploy/quickstart/prometheus.yml" >"$data/prometheus.yml"
-cp "$root/deploy/quickstart/vigie.yml" "$data/vigie.yml"
+# Somebody to be told. Messages of an earlier run are none of this one.
+rm -rf "$data/sinks/mailbox" "$data"/sinks/*.jsonl
+: >"$data/sinks.out"
+setpriv --pdeathsig TERM /usr/bin/python3 -W ignore "$parts/sinks.py" --directory "$data/sinks" \
+  --smtp "$sinks_smtp" --http "$sinks_http" >"$data/sinks.out" 2>"$data/sinks.log" &
+sinks_pid=$!
+sinks_are_ready() { grep -qx ready "$data/sinks.out"; }
+wait_until 20 $sinks_pid sinks_are_ready ||
+  { tail -n 3 "$data/sinks.log" >&2; die 'the local mail server did not start, see above'; }
+
+mkdir -p "$data/rules"
+cp "$root"/deploy/rules/*.yml "$data/rules/"
+cp "$parts/vigie.yml" "$parts/quickstart_rules.yml" "$parts/quickstart.tmpl" "$data/"
+sed "s/127\.0\.0\.1:9100/$exporter/" "$parts/prometheus.yml" >"$data/prometheus.yml"
+sed -e "s|127\.0\.0\.1:2525|$(sed -n 's/^smtp: //p' "$data/sinks.out")|" \
+  -e "s|http://127\.0\.0\.1:2526/webhook|$(sed -n 's/^webhook: //p' "$data/sinks.out")|" \
+  "$parts/alertmanager.yml" >"$data/alertmanager.yml"
+[ "${http##*:}" = 0 ] || printf 'external_url: http://%s\n' "$http" >>"$data/vigie.yml"
 "$vigie" check config "$data/vigie.yml" >/dev/null ||
   die 'vigie refuses its configuration, see above'
 
@@ -177,116 +175,12 @@ sed -e "s|http://127\.0\.0\.1:9090|http://$http|" -e 's|timeInterval: .*|timeInt
 sed "s|path: .*|path: $root/dashboards/grafana|" \
   "$root/dashboards/provisioning/dashboards/vigie.yml" >"$data/grafana/dashboards/vigie.yml"
 
-# ---- Ask -------------------------------------------------------------------
+# shellcheck source=deploy/quickstart/machine.sh
+. "$parts/machine.sh"
+# shellcheck source=deploy/quickstart/shop.sh
+. "$parts/shop.sh"
 
-# value EXPR [ARGUMENT...]: the one value of the answer; false for none or more
-# than one.
-value() {
-  "$vigie" query --http "$http" "$@" 2>>"$data/query.log" |
-    awk '{ last = $NF } END { if (NR != 1) exit 1; print last }'
-}
-has_value() { value "$@" >/dev/null; }
-
-host=$(uname -n)
-# 0.1 + 0.2 is no short number: it comes back whole or not at all.
-push_metrics() {
-  "$vigie" push --grpc "$grpc" --job shop --instance "$host" <<'TEXT'
-# HELP shop_orders_total Orders placed.
-# TYPE shop_orders_total counter
-shop_orders_total{channel="web"} 42
-shop_orders_total{channel="app"} 17
-# HELP shop_basket_euros Value of the last basket.
-# TYPE shop_basket_euros gauge
-shop_basket_euros 0.30000000000000004
-# HELP shop_checkout_seconds Time a checkout took.
-# TYPE shop_checkout_seconds histogram
-shop_checkout_seconds_bucket{le="0.1"} 3
-shop_checkout_seconds_bucket{le="0.5"} 9
-shop_checkout_seconds_bucket{le="+Inf"} 10
-shop_checkout_seconds_sum 2.5
-shop_checkout_seconds_count 10
-TEXT
-}
-
-ask_cpu='100 * (1 - avg(rate(node_cpu_seconds_total{job="node",mode="idle"}[20s])))'
-ask_memory_total='node_memory_MemTotal_bytes{job="node"}'
-ask_memory_free='node_memory_MemAvailable_bytes{job="node"}'
-ask_disk_size='node_filesystem_size_bytes{job="node",mountpoint="/"}'
-ask_disk_free='node_filesystem_avail_bytes{job="node",mountpoint="/"}'
-ask_requests='sum(rate(vigie_http_requests_total{job="vigie"}[20s]))'
-ask_samples='sum(rate(vigie_store_samples_appended_total{job="vigie"}[20s]))'
-
-# ---- Once: each fact against the machine itself ----------------------------
-
-failed=0
-check() {  # check NAME TEXT CONDITION: an awk condition
-  if awk "BEGIN { exit !($3) }" 2>/dev/null; then
-    say "ok     $1: $2"
-  else
-    say "FAILED $1: $2"
-    failed=1
-  fi
-}
-meminfo() { awk -v key="$1:" '$1 == key { printf "%.0f", $2 * 1024 }' /proc/meminfo; }
-gib() { awk -v n="$1" 'BEGIN { printf n == "" ? "no answer" : "%.2f GiB", n / 2 ^ 30 }'; }
-
-# facts: one line each. An empty answer makes its awk condition false.
-check_facts() {
-  local v w
-
-  for job in node vigie; do
-    v=$(value "up{job=\"$job\"}") || v=''
-    check "scraped, job $job" "up is ${v:-missing}" "\"$v\" == \"1\""
-  done
-
-  v=$(value 'count(count by (cpu) (node_cpu_seconds_total{job="node"}))') || v=''
-  w=$(grep -c '^cpu[0-9]' /proc/stat)
-  check 'CPUs' "${v:-no answer}, /proc/stat has $w" "\"$v\" == \"$w\""
-
-  v=$(value "$ask_cpu") || v=''
-  check 'CPU busy' "${v:-no answer} %, at most 100" "\"$v\" != \"\" && \"$v\" != \"NaN\" && ${v:-0} >= -0.5 && ${v:-0} <= 100"
-
-  v=$(value 'node_load1{job="node"}') || v=''
-  w=$(cut -d ' ' -f 1 /proc/loadavg)
-  check 'load' "${v:-no answer}, /proc/loadavg has $w" \
-    "\"$v\" != \"\" && ${v:-0} >= $w / 2 - 2 && ${v:-0} <= $w * 2 + 2"
-
-  v=$(value "$ask_memory_total") || v=''
-  w=$(meminfo MemTotal)
-  check 'memory' "$(gib "$v"), /proc/meminfo has $(gib "$w")" "\"$v\" != \"\" && ${v:-0} == $w"
-
-  v=$(value "$ask_memory_free") || v=''
-  check 'memory available' "$(gib "$v"), /proc/meminfo has $(gib "$(meminfo MemAvailable)")" \
-    "\"$v\" != \"\" && ${v:-0} > 0 && ($(meminfo MemAvailable) - ${v:-0}) ^ 2 < ($w / 4) ^ 2"
-
-  v=$(value "$ask_disk_size") || v=''
-  w=$(df -B1 --output=size / | tail -n 1 | tr -d ' ')
-  check 'disk, size of /' "$(gib "$v"), df has $(gib "$w")" "\"$v\" != \"\" && ${v:-0} == $w"
-
-  v=$(value "$ask_disk_free") || v=''
-  check 'disk, free on /' "$(gib "$v"), df has $(gib "$(df -B1 --output=avail / | tail -n 1)")" \
-    "\"$v\" != \"\" && ${v:-0} >= 0 && ($(df -B1 --output=avail / | tail -n 1) - ${v:-0}) ^ 2 < ($w / 10 + 1e9) ^ 2"
-
-  v=$(value "$ask_requests") || v=''
-  check "vigie's own requests" "${v:-no answer} a second" "\"$v\" != \"\" && ${v:-0} > 0"
-
-  v=$(value "$ask_samples") || v=''
-  check 'samples taken in' "${v:-no answer} a second" "\"$v\" != \"\" && ${v:-0} > 0"
-
-  v=$(value "shop_orders_total{job=\"shop\",instance=\"$host\",channel=\"web\"}") || v=''
-  check 'pushed counter' "${v:-no answer}, pushed was 42" "\"$v\" == \"42\""
-  v=$(value 'shop_basket_euros{job="shop"}') || v=''
-  check 'pushed gauge' "${v:-no answer}, pushed was 0.30000000000000004" "\"$v\" == \"0.30000000000000004\""
-  v=$(value 'histogram_quantile(0.5, shop_checkout_seconds_bucket{job="shop"})') || v=''
-  check 'pushed histogram' "median ${v:-missing}, from its buckets 0.2333" "\"$v\" != \"\" && (${v:-0} - 0.7 / 3) ^ 2 < 1e-18"
-
-  v=$(value --time 4 '1+1') || v=''
-  check "Grafana's health check" "1+1 in 1970 is ${v:-no answer}" "\"$v\" == \"2\""
-  v=$(sed -n 's/^ *url: //p' "$data/grafana/datasources/vigie.yml")
-  check 'Grafana data source' "$v in grafana/datasources/vigie.yml" "\"$v\" == \"http://$http\""
-}
-
-# ---- Otherwise: until Ctrl-C -----------------------------------------------
+# ---- What the user sees ----------------------------------------------------
 
 human() {  # human FORMAT EXPR: the value, or "-" while there is none
   local v
@@ -307,22 +201,27 @@ show() {
 
 this machine ($host)
   CPU busy          $(human '%.1f %%' "$ask_cpu")
-  load, 1 min       $(human '%.2f' 'node_load1{job="node"}')
   memory available  $(human GiB "$ask_memory_free") of $(human GiB "$ask_memory_total")
   disk / free       $(human GiB "$ask_disk_free") of $(human GiB "$ask_disk_size")
 vigie itself
-  HTTP requests     $(human '%.1f /s' "$ask_requests")
   samples taken in  $(human '%.0f /s' "$ask_samples")
   resident memory   $(human MiB 'process_resident_memory_bytes{job="vigie"}')
-pushed through the CLI
-  orders            $(human '%d' 'sum(shop_orders_total{job="shop"})')
+  alerts firing     $(human '%d' 'count(ALERTS{alertstate="firing"})')
+the shop (simulated)
+  visits, orders    $(human '%.1f /s' 'sum(rate(shop_visits_total[20s]))'), $(human '%.1f /s' 'sum(rate(shop_orders_total[20s]))')
+  revenue           $(human '%.2f EUR /min' 'sum(rate(shop_revenue_cents_total[20s])) * 60 / 100')
+  payment errors    $(human '%.1f %%' '100 * sum(rate(shop_payments_total{outcome="error"}[20s])) / sum(rate(shop_payments_total[20s]))')
+what happens
+$([ ${#story[@]} -eq 0 ] || printf '  %s\n' "${story[@]}")
+  $(chapter_text)
 
 Grafana  data source: type Prometheus, URL http://$http
          or start it with these files: $data/grafana
 ask      $vigie query --http $http 'up'
 push     echo 'my_metric 1' | $vigie push --grpc $grpc
+alerts   mailbox $data/sinks/mailbox, webhook $data/sinks/slack.jsonl
 
-Ctrl-C stops vigie and the node exporter; the data stays."
+Ctrl-C stops all of it; the data stays."
   [ ! -t 1 ] || printf '\033[H\033[2J'
   say "$text"
 }
@@ -330,6 +229,7 @@ Ctrl-C stops vigie and the node exporter; the data stays."
 # ---- Run -------------------------------------------------------------------
 
 push_metrics || die 'the push was not acknowledged, see above'
+begin_story
 
 say 'waiting for the first scrapes ...'
 # Rates need two scrapes and two rounds of vigie's own.
@@ -338,19 +238,31 @@ for ask in "$ask_cpu" "$ask_requests" "$ask_samples" "$ask_disk_free"; do
 done
 
 if [ "$once" = no ]; then
-  trap 'say ""; say "stopping ..."; exit 0' INT
-  while kill -0 "$vigie_pid" 2>/dev/null && kill -0 "$exporter_pid" 2>/dev/null; do
+  # A function: bash may be amidst parsing "$(...)" when the signal comes.
+  leave() { say ''; say 'stopping ...'; exit 0; }
+  trap leave INT
+  while all_run "$vigie_pid" "$exporter_pid" "$sinks_pid" "$shop_pid"; do
+    story_tick
     show
     sleep 2
   done
-  tail -n 5 "$data/vigie.log" "$data/node-exporter.log" >&2
-  die 'vigie or the node exporter ended on its own, see above'
+  tail -n 5 "$data"/*.log >&2
+  die 'something ended on its own, see above'
 fi
 
 check_facts
+while [ "$chapter" != end ] && all_run "$vigie_pid" "$shop_pid"; do
+  story_tick
+  sleep 0.5
+done
+check_story
+check_rules
 
+if stop "$shop_pid"; then status=0; else status=$?; fi
+shop_pid=''
+check 'shop stopped' "it sent all it had and ended with $status" "$status == 0"
 if stop "$vigie_pid"; then status=0; else status=$?; fi
 vigie_pid=''
 check 'stopped' "vigie drained and ended with $status" "$status == 0"
-[ "$failed" -eq 0 ] || tail -n 20 "$data/vigie.log" "$data/query.log" >&2 || true
+[ "$failed" -eq 0 ] || tail -n 20 "$data/vigie.log" "$data/query.log" "$data/shop.log" "$data/sinks.log" >&2 || true
 exit "$failed"

@@ -28,6 +28,7 @@ import argparse
 import asyncio
 import http.server
 import json
+import logging
 import mailbox
 import os
 import pathlib
@@ -317,6 +318,8 @@ async def serve(arguments):
 
 
 if __name__ == "__main__":
+    # It warns of a field of its own that it fills itself.
+    logging.getLogger("mail.log").setLevel(logging.ERROR)
     parser = argparse.ArgumentParser(
         description="A mail server and two webhooks on this machine.")
     parser.add_argument("--directory", required=True)

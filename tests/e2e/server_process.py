@@ -24,9 +24,11 @@ class Server:
                    "--grpc", "127.0.0.1:0", *arguments]
         if config:
             command += ["--config", config]
-        self._log = open(log, "ab") if log else subprocess.DEVNULL
+        errors = open(log, "ab") if log else subprocess.DEVNULL
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE,
-                                        stderr=self._log, text=True)
+                                        stderr=errors, text=True)
+        if log:
+            errors.close()  # the process has it
         self.pid = self.process.pid
         self.http = self.grpc = None
 
