@@ -102,6 +102,14 @@ absl::StatusOr<bool> ReadSides(const ReadSource& source, const MetricTask& task,
     VIGIE_ASSIGN_OR_RETURN(const Counts counts,
                            ReadCounts(events, first_seen, side.window, block_ms,
                                       Spread::kToTheLater, &of_events));
+    if (events.has_native_histograms()) {
+      GiveUp({.code = ReasonCode::kNotFloats,
+              .side = side.name,
+              .text = "events selects native histograms, which are not judged "
+                      "yet"},
+             comparison);
+      return false;
+    }
     side.report.total = totals.sum;
     side.report.events = counts.sum;
     side.report.level = counts.sum / totals.sum;

@@ -241,6 +241,28 @@ TEST_F(RatioTest, ACounterOfFractionsIsRefused) {
   EXPECT_EQ(CodeOf(Judge()), ReasonCode::kNotCounts);
 }
 
+TEST_F(RatioTest, NativeHistogramsAreNotReadAsNothing) {
+  AddSide("v1", 100, [](int) { return 0.01; });
+  AddSide("v2", 100, [](int) { return 0.01; });
+  store::AppendBatch batch;
+  batch.series.push_back(
+      {{{"__name__", "errors_seconds"}, {"version", "v2"}}, {}});
+  IntegerHistogram histogram;
+  histogram.count = 7;
+  histogram.zero_count = 7;
+  batch.integer_histograms.push_back(
+      {.series = 0, .time_ms = kNowMs, .histogram = histogram});
+  store_.Append(std::move(batch), [](store::AppendOutcome outcome) {
+    ASSERT_EQ(outcome.histograms_accepted, 1);
+  });
+  MetricRequest metric = Metric(MetricKind::kRatio, "requests_total");
+  metric.events = R"({__name__="errors_seconds"})";
+
+  EXPECT_EQ(CodeOf(RunOne(metric)), ReasonCode::kNotFloats);
+  metric.canary = R"(errors_seconds{version="v2"})";
+  EXPECT_EQ(CodeOf(RunOne(metric)), ReasonCode::kNotFloats);
+}
+
 // --- what is missing, by its name ---
 
 TEST_F(RatioTest, NoSeriesSaysWhichMatcherFindsNothing) {

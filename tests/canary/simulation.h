@@ -77,6 +77,7 @@ struct GaugeWorld {
   double rho = 0;
   double deviation = 10;  // of 100
   double shift = 0;       // of the canary
+  double tolerance = 0;   // 0: whatever is significant alarms
   int points = 240;       // a side
 };
 
@@ -97,6 +98,7 @@ inline Tally SimulateGauges(const GaugeWorld& world, int runs, uint64_t seed) {
     }
     canary::MetricRequest metric;
     metric.kind = canary::MetricKind::kGauge;
+    metric.tolerance = world.tolerance;
     metric.baseline = R"(gauge{version="v1"})";
     metric.canary = R"(gauge{version="v2"})";
     Count(simulation.Judge(metric, world.points), &tally);
@@ -149,6 +151,7 @@ inline Tally SimulateRatios(const RatioWorld& world, int runs, uint64_t seed) {
     }
     canary::MetricRequest metric;
     metric.kind = canary::MetricKind::kRatio;
+    metric.tolerance = 0;
     metric.baseline = R"(requests_total{version="v1"})";
     metric.canary = R"(requests_total{version="v2"})";
     metric.events = R"({__name__="errors_total"})";

@@ -1,6 +1,6 @@
-// The promise: alarms without a cause are rare whatever the dependence, and a
-// change of ten per cent is found where enough is seen of it. canary_table
-// prints the whole table.
+// The promise, without the help of a tolerance: alarms without a cause are rare
+// whatever the dependence, and a change of ten per cent is found where enough
+// is seen of it. canary_table prints the whole table.
 #include "tests/canary/simulation.h"
 
 #include <gtest/gtest.h>
