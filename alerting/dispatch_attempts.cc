@@ -196,10 +196,10 @@ absl::Status DispatchState::Settle(AlertGroup& group, Channel& channel,
                  group.identity.receiver, channel.integration,
                  group.identity.key, detail);
   }
-  metrics_.Attempted(type, ok          ? "delivered"
+  metrics_.Attempted(type, ok          ? ""
                            : uncertain ? "unknown"
                            : temporary ? "temporary"
-                                       : "permanent");
+                                       : "refused");
   // What refuses a message answers, and may take the next one.
   if (ok || !temporary) {
     lane.Awake(now.mono_ns);

@@ -23,11 +23,11 @@ DispatchMetrics::DispatchMetrics(prometheus::Registry& registry)
                      .Name("vigie_notifications_total")
                      .Help("Messages that a receiver has taken.")
                      .Register(registry)),
-      failed_(BuildCounter()
-                  .Name("vigie_notifications_failed_total")
-                  .Help("Messages given up, by reason: refused by the "
-                        "receiver, deadline, receiver_gone, too_old.")
-                  .Register(registry)),
+      given_up_(BuildCounter()
+                    .Name("vigie_notifications_given_up_total")
+                    .Help("Messages that are owed no longer, by reason: "
+                          "refused, deadline, receiver_gone, too_old.")
+                    .Register(registry)),
       superseded_(BuildCounter()
                       .Name("vigie_notifications_superseded_total")
                       .Help("Messages whose matter was over before a receiver "
@@ -35,9 +35,13 @@ DispatchMetrics::DispatchMetrics(prometheus::Registry& registry)
                       .Register(registry)),
       attempts_(BuildCounter()
                     .Name("vigie_notification_attempts_total")
-                    .Help("Attempts by outcome: delivered, temporary, "
-                          "permanent, unknown.")
+                    .Help("Attempts at telling a receiver that have ended.")
                     .Register(registry)),
+      failed_(BuildCounter()
+                  .Name("vigie_notifications_failed_total")
+                  .Help("Attempts that failed, by reason: temporary, unknown "
+                        "(no answer), refused.")
+                  .Register(registry)),
       latency_(BuildHistogram()
                    .Name("vigie_notification_latency_seconds")
                    .Help("From when a message is owed to the receiver's "
@@ -67,13 +71,13 @@ void DispatchMetrics::Announce(const std::string& type) {
   delivered_.Add({{"integration", type}});
   superseded_.Add({{"integration", type}});
   latency_.Add({{"integration", type}}, kLatencyBoundaries);
+  attempts_.Add({{"integration", type}});
   for (const char* reason :
        {"refused", "deadline", "receiver_gone", "too_old"}) {
-    failed_.Add({{"integration", type}, {"reason", reason}});
+    given_up_.Add({{"integration", type}, {"reason", reason}});
   }
-  for (const char* outcome :
-       {"delivered", "temporary", "permanent", "unknown"}) {
-    attempts_.Add({{"integration", type}, {"outcome", outcome}});
+  for (const char* reason : {"temporary", "unknown", "refused"}) {
+    failed_.Add({{"integration", type}, {"reason", reason}});
   }
 }
 
@@ -84,7 +88,7 @@ void DispatchMetrics::Delivered(const std::string& type, double latency_s) {
 
 void DispatchMetrics::GivenUp(const std::string& type,
                               const std::string& reason) {
-  failed_.Add({{"integration", type}, {"reason", reason}}).Increment();
+  given_up_.Add({{"integration", type}, {"reason", reason}}).Increment();
 }
 
 void DispatchMetrics::Superseded(const std::string& type) {
@@ -92,8 +96,10 @@ void DispatchMetrics::Superseded(const std::string& type) {
 }
 
 void DispatchMetrics::Attempted(const std::string& type,
-                                const std::string& outcome) {
-  attempts_.Add({{"integration", type}, {"outcome", outcome}}).Increment();
+                                const std::string& failure) {
+  attempts_.Add({{"integration", type}}).Increment();
+  if (failure.empty()) return;
+  failed_.Add({{"integration", type}, {"reason", failure}}).Increment();
 }
 
 }  // namespace vigie::alerting

@@ -23,14 +23,16 @@ class DispatchMetrics {
   // `reason`: refused, deadline, receiver_gone, too_old.
   void GivenUp(const std::string& type, const std::string& reason);
   void Superseded(const std::string& type);
-  // `outcome`: delivered, temporary, permanent, unknown.
-  void Attempted(const std::string& type, const std::string& outcome);
+  // An attempt has ended. `failure`: temporary, unknown (the receiver may have
+  // it), refused; empty: it was delivered.
+  void Attempted(const std::string& type, const std::string& failure);
 
  private:
   prometheus::Family<prometheus::Counter>& delivered_;
-  prometheus::Family<prometheus::Counter>& failed_;
+  prometheus::Family<prometheus::Counter>& given_up_;
   prometheus::Family<prometheus::Counter>& superseded_;
   prometheus::Family<prometheus::Counter>& attempts_;
+  prometheus::Family<prometheus::Counter>& failed_;
   prometheus::Family<prometheus::Histogram>& latency_;
   prometheus::Family<prometheus::Gauge>& alerts_;
 

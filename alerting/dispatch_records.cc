@@ -302,7 +302,15 @@ void PutOwed(const GroupIdentity& group, const std::string& integration,
 }
 
 std::vector<std::string> Listed(const Fingerprints& set) {
-  return {set.begin(), set.end()};
+  std::vector<std::string> out;
+  for (const std::string& fingerprint : set) {
+    if (out.size() == kListedMax) {
+      out.push_back(fmt::format("+{}", set.size() - kListedMax));
+      break;
+    }
+    out.push_back(fingerprint);
+  }
+  return out;
 }
 
 std::string KindOf(const std::string& integration) {

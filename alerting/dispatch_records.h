@@ -91,6 +91,9 @@ void PutTold(const GroupIdentity& group, const std::string& integration,
 void PutOwed(const GroupIdentity& group, const std::string& integration,
              const std::optional<Owed>& owed, store::RecordBatch* batch);
 
+// For the ledger, whose size a storm must not multiply: the first kListedMax,
+// then how many more there are, as "+900".
+inline constexpr size_t kListedMax = 100;
 std::vector<std::string> Listed(const Fingerprints& set);
 
 // "slack" of "slack[0]".

@@ -186,13 +186,14 @@ std::vector<Alert> DispatchState::Alerts() const {
 
 void DispatchState::Tick(Moment now) {
   if (unconfirmed_ && now.mono_ns >= confirm_until_ns_) EndUnconfirmed(now);
-  while (!due_.empty() && due_.begin()->first <= now.mono_ns) {
+  while (!due_.empty() && FirstDueNs() <= now.mono_ns) {
     const std::string id = due_.begin()->second;
     AlertGroup& group = groups_.at(id);
     if (absl::Status status = Flush(id, group, now); !status.ok()) {
       spdlog::warn("alerts: group {}: {}", group.identity.key,
                    MessageOf(status));
-      SetDue(id, group, now.NsAfterMs(kWriteAgainMs));
+      // The others would fail alike.
+      flush_again_ns_ = now.NsAfterMs(kWriteAgainMs);
     }
   }
   if (now.mono_ns >= house_due_ns_) KeepHouse(now);
@@ -202,7 +203,7 @@ void DispatchState::Tick(Moment now) {
 int64_t DispatchState::NextNs() const {
   int64_t next = house_due_ns_;
   if (unconfirmed_) next = std::min(next, confirm_until_ns_);
-  if (!due_.empty()) next = std::min(next, due_.begin()->first);
+  if (!due_.empty()) next = std::min(next, FirstDueNs());
   for (const auto& [id, lane] : lanes_) next = std::min(next, lane.NextNs());
   return next;
 }

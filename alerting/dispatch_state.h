@@ -4,6 +4,7 @@
 // Thread-compatible.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -121,6 +122,10 @@ class DispatchState {
   // Lets the lane of each channel know whether it is owed something.
   void UpdateLanes(const std::string& id, const AlertGroup& group, Moment now);
   void SetDue(const std::string& id, AlertGroup& group, int64_t due_ns);
+  // Of the groups, of which there is one.
+  int64_t FirstDueNs() const {
+    return std::max(due_.begin()->first, flush_again_ns_);
+  }
   absl::Status Write(const store::RecordBatch& batch);
   void UpdateGauges();
   MutedAlerts Muted();
@@ -146,6 +151,7 @@ class DispatchState {
   bool unconfirmed_ = false;
   int64_t confirm_until_ns_ = 0;
   int64_t house_due_ns_ = 0;
+  int64_t flush_again_ns_ = 0;  // after a write that failed
 };
 
 }  // namespace vigie::alerting

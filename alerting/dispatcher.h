@@ -36,7 +36,7 @@ struct LedgerEntry {
   std::string event;   // owed, delivered, failed, given_up, superseded
   std::string detail;  // reason, answer, or error; no secret
   int64_t attempt = 0;
-  std::vector<std::string> firing;  // fingerprints
+  std::vector<std::string> firing;  // fingerprints, 100 and "+900" at most
   std::vector<std::string> resolved;
 };
 

@@ -515,6 +515,32 @@ TEST_F(DispatchStateTest, KeepsTheOldConfigurationIfTheNewCannotBeWritten) {
   EXPECT_EQ(team_.Last(), "first_notification: a");
 }
 
+TEST_F(DispatchStateTest, NamesAHundredAlertsInALedgerEntryAndCountsTheRest) {
+  std::vector<Alert> alerts;
+  for (int i = 0; i < 1'000; ++i) {
+    alerts.push_back(bench_.Firing("a" + std::to_string(i)));
+  }
+  ASSERT_THAT(bench_.Take(alerts), IsOk());
+  bench_.Run(kMinute);
+
+  EXPECT_EQ(team_.taken.at(0).alerts.size(), 1'000);
+  EXPECT_EQ(bench_.Ledger().back().firing.size(), 101);
+  EXPECT_EQ(bench_.Ledger().back().firing.back(), "+900");
+}
+
+TEST_F(DispatchStateTest, TriesAgainWhenTheDiskTakesWritesAgain) {
+  bench_.root().group_by = {"alertname"};
+  ASSERT_THAT(bench_.Apply(), IsOk());
+  ASSERT_THAT(bench_.Take({bench_.Firing("a"), bench_.Firing("b")}), IsOk());
+  bench_.records.Refuse(true);
+  bench_.Run(5 * kMinute);
+  EXPECT_EQ(team_.attempts, 0);
+  bench_.records.Refuse(false);
+  bench_.Run(3 * kSecond);
+
+  EXPECT_EQ(team_.taken.size(), 2);
+}
+
 TEST_F(DispatchStateTest, BoundsItsLedgerByNumberAndAge) {
   bench_.options.ledger_entries_max = 10;
   bench_.options.ledger_age_max_ms = 3 * kHour;

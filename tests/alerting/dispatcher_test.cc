@@ -259,8 +259,9 @@ TEST_F(DispatcherTest, CountsWhatItDoes) {
   }
   EXPECT_EQ(values.at("vigie_notifications_total,box"), 2);
   EXPECT_EQ(values.at("vigie_notification_latency_seconds,box"), 2);
-  EXPECT_EQ(values.at("vigie_notification_attempts_total,box,delivered"), 2);
+  EXPECT_EQ(values.at("vigie_notification_attempts_total,box"), 2);
   EXPECT_EQ(values.at("vigie_notifications_failed_total,box,refused"), 0);
+  EXPECT_EQ(values.at("vigie_notifications_given_up_total,box,refused"), 0);
   EXPECT_EQ(values.at("vigie_notifications_owed"), 0);
   EXPECT_EQ(values.at("vigie_dispatcher_groups"), 1);
   EXPECT_EQ(values.at("vigie_alerts,firing"), 1);
