@@ -121,9 +121,11 @@ bool LooksLikeAlertmanagerConfig(yaml::MapReader map) {
   return map.Find("route") != nullptr || map.Find("receivers") != nullptr;
 }
 
+// `global` alone may be either's.
 bool LooksLikePrometheusConfig(yaml::MapReader map) {
-  return map.Find("scrape_configs") != nullptr ||
-         map.Find("global") != nullptr || map.Find("rule_files") != nullptr;
+  return !LooksLikeAlertmanagerConfig(map) &&
+         (map.Find("scrape_configs") != nullptr ||
+          map.Find("global") != nullptr || map.Find("rule_files") != nullptr);
 }
 
 }  // namespace

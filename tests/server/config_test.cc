@@ -120,6 +120,7 @@ constexpr std::string_view kRules =
     "  - name: g\n"
     "    rules: [{alert: Down, expr: up == 0}]\n";
 constexpr std::string_view kRoutes =
+    "global: {resolve_timeout: 5m}\n"
     "route: {receiver: team}\n"
     "receivers: [{name: team}]\n";
 
