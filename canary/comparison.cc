@@ -15,6 +15,8 @@ namespace {
 
 // A change that matters is to be found so often.
 constexpr double kPower = 0.8;
+// Below this inflation, waves among blocks are as likely chance.
+constexpr double kBurstInflation = 2;
 
 }  // namespace
 
@@ -108,15 +110,26 @@ void Inflate(const std::vector<Block>& baseline,
 bool EnoughBlocks(int intervals_per_block, Comparison* comparison) {
   const MetricVerdict& verdict = comparison->verdict;
   for (const SideReport* side : {&verdict.baseline, &verdict.canary}) {
-    if (side->blocks >= kBlocksMin) continue;
-    const int missing = (kBlocksMin - side->blocks) * intervals_per_block;
+    // Where bursts outlast a block, few of them fit into the window, and their
+    // size is anybody's guess. How long they last is uncertain itself: one
+    // standard error is added.
+    double r = std::max(0.0, side->autocorrelation);
+    r = std::min(0.999, r + std::sqrt((1 - r * r) / std::max(1, side->blocks)));
+    const double stretch = (1 + r) / (1 - r);
+    const bool bursts = side->dispersion * stretch > kBurstInflation;
+    const double independent = side->blocks / (bursts ? stretch : 1);
+    if (independent >= kBlocksMin) continue;
+    const double missing =
+        std::ceil((kBlocksMin * (bursts ? stretch : 1) - side->blocks) *
+                  intervals_per_block);
     GiveUp({.code = ReasonCode::kTooFewPoints,
             .side = side == &verdict.canary ? "canary" : "baseline",
             .text = fmt::format(
-                "{} stretches of the window have data, {} are needed to tell "
-                "bursts from a change: at least {} more samples",
-                side->blocks, kBlocksMin, missing),
-            .needed = static_cast<double>(missing),
+                "{} stretches of the window have data, as good as {:.1f} "
+                "independent ones; {} are needed to tell bursts from a "
+                "change: about {:.0f} more samples",
+                side->blocks, independent, kBlocksMin, missing),
+            .needed = missing,
             .needed_unit = "samples"},
            comparison);
     return false;

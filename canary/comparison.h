@@ -86,7 +86,8 @@ void Inflate(const std::vector<Block>& baseline,
              const std::vector<Block>& canary, double baseline_variance,
              double canary_variance, double alpha, Comparison* comparison);
 
-// False, and kTooFewPoints, if a side has fewer than kBlocksMin blocks.
+// False, and kTooFewPoints, if a side has fewer than kBlocksMin blocks, or,
+// where bursts outlast a block, fewer independent ones.
 bool EnoughBlocks(int intervals_per_block, Comparison* comparison);
 
 // False, and kTooFewPoints, if of the `counts` of a side (baseline, canary)

@@ -46,10 +46,14 @@ TEST_F(CanarySimulationTest, TenPerCentAreFoundIn240Points) {
 
 TEST_F(CanarySimulationTest, ErrorsWithoutEffectAlarmRarelyInBurstsToo) {
   for (const double spread : {0.0, 1.0}) {
-    const Tally tally = SimulateRatios(
-        {.rho = 0.5, .spread = spread, .baseline_times = 4}, kRuns, kSeed + 2);
+    for (const double rho : {0.0, 0.5, 0.8}) {
+      const Tally tally =
+          SimulateRatios({.rho = rho, .spread = spread, .baseline_times = 4},
+                         kRuns, kSeed + 2);
 
-    EXPECT_LE(tally.fail, kRuns * 3 / 100) << spread << ", " << Text(tally);
+      EXPECT_LE(tally.fail, kRuns * 3 / 100)
+          << spread << ", " << rho << ", " << Text(tally);
+    }
   }
 }
 
