@@ -55,10 +55,12 @@ class Life {
         ChangeAReceiver();
       } else if (kind < 68 && !crash_planned_) {
         crash_planned_ = true;
-        bench_.records.CrashAt(static_cast<int>(random_() % 12) + 1,
-                               Chance(50)
-                                   ? CrashingRecords::Crash::kBeforeWrite
-                                   : CrashingRecords::Crash::kAfterWrite);
+        // In this order, whatever the compiler thinks of arguments.
+        const int write = static_cast<int>(random_() % 12) + 1;
+        const bool after = Chance(50);
+        bench_.records.CrashAt(write,
+                               after ? CrashingRecords::Crash::kAfterWrite
+                                     : CrashingRecords::Crash::kBeforeWrite);
       } else if (kind < 70) {
         Configure();
         (void)bench_.Apply();
