@@ -128,10 +128,11 @@ step 'quickstart --once' deploy/quickstart.sh --once
 step 'conformance ratchet' conformance
 
 if [ "$fast" = no ]; then
-  # The end-to-end tests are about processes, not about memory: release only.
+  # The end-to-end tests are about processes, and those of the rules about
+  # files, not about memory: release only.
   for preset in asan tsan; do
     step "configure $preset" configure $preset && step "build $preset" build $preset
-    test_step "tests under $preset" $preset -E '^(e2e|layout|shell)\.' -j "$jobs"
+    test_step "tests under $preset" $preset -E '^(e2e|layout|shell|rules)\.' -j "$jobs"
   done
   fuzzers=0
   for binary in build/asan/tests/fuzz/*_fuzz; do
