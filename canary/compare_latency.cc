@@ -403,6 +403,16 @@ absl::StatusOr<Comparison> CompareLatency(const ReadSource& source,
   verdict.effect = branches[lead].effect;
   verdict.effect.detectable = detectable;
   verdict.effect.to_detect = to_detect;
+  if (lead != 0) {
+    const EffectReport& tail = branches[0].effect;
+    verdict.notes.push_back(fmt::format(
+        "the effect is that of the {}; the {} asked for: {:.4g} against "
+        "{:.4g}, "
+        "difference {:.4g} ({:.4g} to {:.4g}); detectable and to_detect are "
+        "the latter's",
+        verdict.effect.of, tail.of, branches[0].sides[1].level,
+        branches[0].sides[0].level, tail.difference, tail.low, tail.high));
+  }
   verdict.tests = {branches[0].test, branches[1].test};
   for (size_t i = 0; i < 2; ++i) {
     if (branches[0].sides[i].level < layout.bounds[layout.bounds.size() - 2]) {

@@ -139,6 +139,10 @@ absl::StatusOr<Comparison> CompareRate(const ReadSource& source,
   Comparison comparison = Begin(task);
   MetricVerdict& verdict = comparison.verdict;
   verdict.effect.of = "rate";
+  if (task.request.baseline_weight == task.request.canary_weight) {
+    verdict.notes.push_back(
+        "both sides are taken to have had the same traffic");
+  }
   VIGIE_ASSIGN_OR_RETURN(const auto samples,
                          OpenBoth(source, task, &comparison));
   if (!samples) return comparison;

@@ -39,6 +39,33 @@ std::array<Side, 2> SidesOf(const MetricTask& task, Comparison* comparison) {
                comparison->verdict.canary, task.request.canary_weight}};
 }
 
+namespace {
+
+// A release beside itself is as good as itself. Both are in order of labels.
+absl::Status CheckApart(const Samples& baseline, const Samples& canary) {
+  size_t shared = 0;
+  const Labels* example = nullptr;
+  for (size_t i = 0, j = 0; i < baseline.size() && j < canary.size();) {
+    const auto order = baseline.labels(i) <=> canary.labels(j);
+    if (order == 0) {
+      if (shared++ == 0) example = &canary.labels(j);
+      ++i;
+      ++j;
+    } else if (order < 0) {
+      ++i;
+    } else {
+      ++j;
+    }
+  }
+  if (shared == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("canary and baseline have {} series in common, in the same "
+                  "window, such as {}",
+                  shared, example->ToString()));
+}
+
+}  // namespace
+
 absl::StatusOr<std::optional<std::array<Samples, 2>>> OpenBoth(
     const ReadSource& source, const MetricTask& task, Comparison* comparison) {
   std::vector<Samples> opened;
@@ -61,6 +88,9 @@ absl::StatusOr<std::optional<std::array<Samples, 2>>> OpenBoth(
       comparison->verdict.notes.push_back(side.name + ": " + warning);
     }
     opened.push_back(std::move(samples));
+  }
+  if (task.windows.baseline == task.windows.canary) {
+    VIGIE_RETURN_IF_ERROR(CheckApart(opened[0], opened[1]));
   }
   std::optional<std::array<Samples, 2>> both;
   if (comparison->verdict.reasons.empty()) {

@@ -155,6 +155,14 @@ absl::Status CheckRequest(const JudgeRequest& request) {
     if (metric.kind != MetricKind::kRatio && !metric.events.empty()) {
       return wrong("events", "belongs to a ratio");
     }
+    if (metric.kind != MetricKind::kLatency &&
+        metric.quantile != MetricRequest().quantile) {
+      return wrong("quantile", "belongs to a latency");
+    }
+    if (metric.kind != MetricKind::kRate &&
+        (metric.baseline_weight != 1 || metric.canary_weight != 1)) {
+      return wrong("weights", "belong to a rate");
+    }
   }
   return absl::OkStatus();
 }

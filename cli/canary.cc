@@ -39,6 +39,8 @@ struct CanaryOptions {
   std::optional<double> detect;
   std::optional<double> detect_absolute;
   std::optional<double> quantile;
+  std::optional<double> baseline_weight;
+  std::optional<double> canary_weight;
   std::optional<double> alpha;
   std::optional<int> looks;
   bool print_json = false;
@@ -83,6 +85,8 @@ absl::StatusOr<std::string> BuildRequest(const CanaryOptions& options) {
   set("detect", options.detect, metric);
   set("detect_absolute", options.detect_absolute, metric);
   set("quantile", options.quantile, metric);
+  set("baseline_weight", options.baseline_weight, metric);
+  set("canary_weight", options.canary_weight, metric);
   set("alpha", options.alpha, request);
   set("looks", options.looks, request);
   request["metrics"] = json::array({std::move(metric)});
@@ -221,6 +225,10 @@ void AddCanary(CLI::App& app, absl::Status* result, int* exit_status) {
   add("--detect-absolute", options->detect_absolute,
       "The same in the metric's unit; default: 0.01 for a ratio, else 0");
   add("--quantile", options->quantile, "Latency: which; default: 0.95");
+  add("--baseline-weight", options->baseline_weight,
+      "Rate: traffic of the old release, in any unit; default: 1");
+  add("--canary-weight", options->canary_weight,
+      "Rate: traffic of the new release, in the same unit; default: 1");
   add("--alpha", options->alpha, "Rate of false alarms; default: 0.01");
   add("--looks", options->looks,
       "How often this release is judged; default: 1");

@@ -206,7 +206,7 @@ this machine ($host)
 vigie itself
   samples taken in  $(human '%.0f /s' "$ask_samples")
   resident memory   $(human MiB 'process_resident_memory_bytes{job="vigie"}')
-  alerts firing     $(human '%d' 'count(ALERTS{alertstate="firing"})')
+  alerts firing     $(human '%d' 'count(ALERTS{alertstate="firing",severity!="info"}) or vector(0)')
 the shop (simulated)
   visits, orders    $(human '%.1f /s' 'sum(rate(shop_visits_total[20s]))'), $(human '%.1f /s' 'sum(rate(shop_orders_total[20s]))')
   revenue           $(human '%.2f EUR /min' 'sum(rate(shop_revenue_cents_total[20s])) * 60 / 100')

@@ -21,7 +21,7 @@ void AddRhythm(CLI::App& app, ShopOptions& options) {
       ->capture_default_str();
   app.add_option("--visits", customers.visits_per_s,
                  "Visits a shop second, mean of a day")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(0.001, 100'000.0))
       ->capture_default_str();
   app.add_option("--basket-window", customers.basket_window_s,
                  "Shop seconds until a basket counts as abandoned")

@@ -106,7 +106,8 @@ absl::Status ReadEndpoint(const Variable& variable, bool insecure,
   const std::string_view port = has_port ? rest.substr(colon + 1) : "1";
   if (rest.find_first_of("/?#@ ") != rest.npos ||
       rest.substr(0, has_port ? colon : rest.npos).empty() || port.empty() ||
-      port.find_first_not_of("0123456789") != port.npos) {
+      port.find_first_not_of("0123456789") != port.npos || port.size() > 5 ||
+      std::stoi(std::string(port)) > 65535) {
     return Fault(variable, "is not http://HOST:PORT or https://HOST:PORT");
   }
   out->address = rest;

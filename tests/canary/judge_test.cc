@@ -367,6 +367,7 @@ TEST_F(RateTest, MoreEventsInTheSameTimeFail) {
   EXPECT_EQ(verdict.decision, Decision::kFail) << verdict.reasons.back().text;
   EXPECT_NEAR(verdict.baseline.level, 5 / 15.0, 0.05);
   EXPECT_NEAR(verdict.canary.total, 1800, 16);
+  EXPECT_THAT(verdict.notes, ::testing::Contains(HasSubstr("same traffic")));
 }
 
 TEST_F(RateTest, WeightsShareTheTraffic) {
@@ -715,12 +716,32 @@ TEST_F(BadRequestTest, FieldsAreRefusedByTheirPath) {
   refused([&](auto& r) { r.metrics[0].detect = nan; }, "detect: ");
   refused([](auto& r) { r.metrics[0].quantile = 1; }, "quantile: ");
   refused([](auto& r) { r.metrics[0].canary_weight = 0; }, "weights: ");
+  refused([](auto& r) { r.metrics[0].canary_weight = 2; },
+          "weights: belong to a rate");
+  refused([](auto& r) { r.metrics[0].quantile = 0.9; },
+          "quantile: belongs to a latency");
   refused(
       [](auto& r) {
         r.metrics[0].kind = MetricKind::kLatency;
         r.metrics[0].events = "";
       },
       "requests_total_bucket");
+}
+
+// A release beside itself would always pass.
+TEST_F(BadRequestTest, SidesThatShareASeriesAreRefusedByItsName) {
+  for (const char* version : {"v1", "v2"}) {
+    Add({{"__name__", "requests_total"}, {"version", version}}, 3,
+        [](int i) { return i; });
+  }
+  JudgeRequest request = Good();
+  request.metrics[0].baseline = R"(requests_total{version=~"v1|v2"})";
+  request.metrics[0].canary = R"(requests_total{version="v2"})";
+
+  EXPECT_THAT(StatusOf(request),
+              HasError(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("1 series in common, in the same window, such "
+                                 "as requests_total{version=\"v2\"}")));
 }
 
 TEST_F(BadRequestTest, ASelectorThatMatchesTooMuchIsRefused) {

@@ -106,6 +106,7 @@ TEST(ExporterOptionsTest, WhatCannotBeReadIsRefusedByTheVariablesName) {
   const std::pair<std::string, std::string> cases[] = {
       {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://"},
       {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:port"},
+      {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:65536"},
       {"OTEL_EXPORTER_OTLP_ENDPOINT", "http://h:1/v1/metrics"},
       {"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "10s"},
       {"OTEL_METRIC_EXPORT_INTERVAL", "0"},
