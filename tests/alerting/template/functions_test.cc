@@ -93,7 +93,7 @@ TEST(TemplateFunctionsTest, NotificationsPrintWhatAmtoolPrints) {
     const std::string text = one["text"];
     const auto out = set.Execute(text, data, {}, TemplateOutput::kText);
     ASSERT_THAT(out, IsOk()) << text;
-    EXPECT_EQ(*out, one["want"]) << text;
+    EXPECT_EQ(*out, one["want"].get<std::string>()) << text;
   }
 }
 

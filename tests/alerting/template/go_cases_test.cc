@@ -112,7 +112,7 @@ TEST_P(GoCasesTest, GivesWhatGoGives) {
   if (GetParam().contains("want")) {
     EXPECT_THAT(checked, IsOk());
     ASSERT_THAT(out, IsOk());
-    EXPECT_EQ(*out, GetParam()["want"]);
+    EXPECT_EQ(*out, GetParam()["want"].get<std::string>());
   } else {
     EXPECT_FALSE(out.ok()) << *out;
     // Each error says where.
