@@ -21,6 +21,10 @@ inline constexpr int64_t kBackoffMinMs = 1'000;
 // A receiver that comes back is told within half a minute.
 inline constexpr int64_t kBackoffMaxMs = 30'000;
 
+// A message that the receiver may have, as it did not answer in time, rests
+// longer and longer: each attempt may tell it again.
+inline constexpr int64_t kUncertainRestMaxMs = 5 * 60'000;
+
 // Before the attempt after `failures` in a row, at least 1: doubles from
 // kBackoffMinMs to kBackoffMaxMs, then between half of that and all.
 int64_t BackoffMs(int64_t failures, std::mt19937_64& random);

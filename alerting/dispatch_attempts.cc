@@ -144,10 +144,15 @@ absl::Status DispatchState::Settle(AlertGroup& group, Channel& channel,
   const int64_t since_ms = channel.owed->since_ms;
   const bool late = now.wall_ms - since_ms >= options_.deliver_within_ms;
   const bool again = !ok && temporary && !late;
+  const int64_t rest_ms = uncertain
+                              ? std::min(kBackoffMinMs << std::clamp<int64_t>(
+                                             attempt.number - 1, 0, 20),
+                                         kUncertainRestMaxMs)
+                              : 0;
   const int64_t wait_ms =
-      std::max(BackoffMs(lane.failures() + 1, random_),
-               std::min(absl::ToInt64Milliseconds(outcome.retry_after),
-                        options_.retry_after_max_ms));
+      std::max({BackoffMs(lane.failures() + 1, random_), rest_ms,
+                std::min(absl::ToInt64Milliseconds(outcome.retry_after),
+                         options_.retry_after_max_ms)});
   const std::string detail =
       ok ? outcome.answer : std::string(MessageOf(outcome.status));
 

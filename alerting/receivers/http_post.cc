@@ -64,14 +64,16 @@ struct Prepared {
   std::vector<std::string> secrets;
 };
 
-absl::StatusOr<Prepared> Prepare(const HttpTarget& target, std::string body) {
+absl::StatusOr<Prepared> Prepare(const HttpTarget& target,
+                                 const std::string& id, std::string body) {
   VIGIE_ASSIGN_OR_RETURN(const std::string url, target.url.Read());
   if (absl::Status valid = CheckHttpUrl(url); !valid.ok()) {
     return target.url.file.empty() ? valid : Prefixed(target.url.file, valid);
   }
   Prepared out{.request = {.method = "POST",
                            .url = url,
-                           .headers = {{"Content-Type", "application/json"}},
+                           .headers = {{"Content-Type", "application/json"},
+                                       {"Idempotency-Key", id}},
                            .body = std::move(body),
                            .timeout = target.timeout,
                            .response_bytes_max = kAnswerBytesMax,
@@ -169,8 +171,9 @@ std::string SafeAnswer(std::string_view text,
 }
 
 PostResult PostJson(net::HttpClient& http, const HttpTarget& target,
-                    std::string body, std::stop_token stop) {
-  auto prepared = Prepare(target, std::move(body));
+                    const std::string& id, std::string body,
+                    std::stop_token stop) {
+  auto prepared = Prepare(target, id, std::move(body));
   if (!prepared.ok()) {
     // A file may be put right before the next attempt.
     return {{.status = prepared.status(), .temporary = true}};

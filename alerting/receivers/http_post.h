@@ -50,9 +50,11 @@ struct PostResult {
 };
 
 // Temporary: 408, 429, 5xx and whatever the network does. Redirects are not
-// followed: docs/decisions/0022-webhooks-and-http.md.
+// followed: docs/decisions/0022-webhooks-and-http.md. `id`, the same for every
+// attempt at a message, goes out as the header Idempotency-Key.
 PostResult PostJson(net::HttpClient& http, const HttpTarget& target,
-                    std::string body, std::stop_token stop);
+                    const std::string& id, std::string body,
+                    std::stop_token stop);
 
 // A line of `text` fit for a ledger: bounded, no control characters, and
 // "<secret>" for each of `secrets`.

@@ -175,8 +175,8 @@ DeliveryOutcome SlackIntegration::Deliver(const Notification& notification,
                                           std::stop_token stop) {
   auto message = SlackMessage(spec_, templates_, notification);
   if (!message.ok()) return {.status = message.status()};
-  PostResult result =
-      PostJson(http_, spec_.target, *std::move(message), std::move(stop));
+  PostResult result = PostJson(http_, spec_.target, notification.id,
+                               *std::move(message), std::move(stop));
   if (!result.outcome.status.ok()) return std::move(result.outcome);
   return Judged(std::move(result.outcome), result.response);
 }

@@ -61,7 +61,7 @@ std::string WebhookPayload(const Notification& notification,
 
 DeliveryOutcome WebhookIntegration::Deliver(const Notification& notification,
                                             std::stop_token stop) {
-  return PostJson(http_, spec_.target,
+  return PostJson(http_, spec_.target, notification.id,
                   WebhookPayload(notification, spec_.alerts_max),
                   std::move(stop))
       .outcome;

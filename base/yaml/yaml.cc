@@ -5,6 +5,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -211,6 +212,14 @@ absl::StatusOr<Node> Node::Parse(std::string_view text,
 }
 
 absl::StatusOr<Node> Node::LoadFile(const std::string& path) {
+  // Opening a pipe would wait for somebody to write into it.
+  std::error_code error;
+  const auto type = std::filesystem::status(path, error).type();
+  if (std::filesystem::exists(std::filesystem::file_status(type)) &&
+      type != std::filesystem::file_type::regular) {
+    return absl::InvalidArgumentError(
+        fmt::format("{}: is not a regular file", path));
+  }
   std::ifstream in(path, std::ios::binary | std::ios::ate);
   if (!in) {
     return absl::NotFoundError(fmt::format("{}: cannot be read", path));

@@ -333,6 +333,17 @@ TEST_F(DispatchStateTest, TellsTheEndIfTheReceiverMayHaveHeardTheBeginning) {
   EXPECT_THAT(team_.firing, IsEmpty());
 }
 
+// It has the message, and answers too late to be heard.
+TEST_F(DispatchStateTest, ReceiverThatIsTooSlowIsToldAgainLessAndLessOften) {
+  team_.answer = {absl::DeadlineExceededError("no answer"), true, {}, ""};
+  team_.takes_anyway = true;
+  ASSERT_THAT(bench_.Fire("a"), IsOk());
+  bench_.Run(kHour);
+
+  EXPECT_GE(team_.attempts, 10);
+  EXPECT_LE(team_.attempts, 22);
+}
+
 TEST_F(DispatchStateTest, WaitsAsLongAsTheReceiverAsksButNotForEver) {
   team_.answer = {absl::UnavailableError("429"), true, absl::Minutes(10), ""};
   ASSERT_THAT(bench_.Fire("a"), IsOk());

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 #include <string>
 
@@ -231,6 +233,12 @@ TEST(YamlFileTest, NamesTheFileThatCannotBeRead) {
       Node::LoadFile("/nonexistent/x.yml"),
       HasError(absl::StatusCode::kNotFound, HasSubstr("/nonexistent/x.yml")));
   EXPECT_FALSE(Node::LoadFile(::testing::TempDir()).ok());
+
+  const std::string pipe = ::testing::TempDir() + "/yaml_test.fifo";
+  std::filesystem::remove(pipe);
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(Node::LoadFile(pipe),
+              HasError(kInvalid, HasSubstr("is not a regular file")));
 
   const std::string path = ::testing::TempDir() + "/yaml_test.yml";
   std::ofstream(path) << "a: [";

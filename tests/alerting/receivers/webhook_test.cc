@@ -98,6 +98,18 @@ TEST(WebhookTest, IsSentBothStatesUnlessToldOtherwise) {
       Team(Config(server, "    send_resolved: false\n"))[0].send_resolved());
 }
 
+TEST(WebhookTest, NamesTheMessageSoThatARepeatCanBeTold) {
+  TestHttpServer server(Ok);
+  Team team(Config(server, ""), ::testing::TempDir());
+
+  ASSERT_THAT(team.Deliver().status, IsOk());
+  ASSERT_THAT(team.Deliver().status, IsOk());
+
+  const std::string id = server.requests()[0].headers.at("idempotency-key");
+  EXPECT_FALSE(id.empty());
+  EXPECT_EQ(server.requests()[1].headers.at("idempotency-key"), id);
+}
+
 TEST(WebhookTest, ReadsSecretsAgainForEachMessage) {
   TestHttpServer server(Ok);
   const std::string dir = ::testing::TempDir();
