@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 #include <map>
 #include <memory>
@@ -27,20 +28,19 @@
 namespace vigie::alerting {
 
 // Counts steps to the outside; the one that is too many, and all after it,
-// fail: the process is dead.
+// fail: the process is dead. Thread-safe.
 class StepGate {
  public:
   void DieAfter(int steps) { left_ = steps; }
   void Revive() { left_ = std::numeric_limits<int>::max(); }
   bool dead() const { return left_ < 0; }
   absl::Status Pass() {
-    if (left_ >= 0) --left_;
-    return dead() ? absl::UnavailableError("the process is dead")
-                  : absl::OkStatus();
+    if (!dead() && left_.fetch_sub(1) > 0) return absl::OkStatus();
+    return absl::UnavailableError("the process is dead");
   }
 
  private:
-  int left_ = std::numeric_limits<int>::max();
+  std::atomic<int> left_ = std::numeric_limits<int>::max();
 };
 
 class GatedRecords final : public store::Records {
