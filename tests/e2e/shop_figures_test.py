@@ -91,7 +91,7 @@ def all_expected(events, sites, seconds):
                        Truth.conversion, Truth.abandonment)]
     expected["From visit to payment"] = [
         {None: truth.count[event]}
-        for event in ("visit", "search", "basket_created", "order", "paid")]
+        for event in ("visit", "basket_created", "order", "paid")]
 
     expected["Top products"] = [dict(products_sold(events).most_common(10))]
     visits = truth.by("visit", "version")
