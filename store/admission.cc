@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <deque>
 #include <utility>
 
 #include "base/strings.h"
@@ -42,8 +43,8 @@ class Admission::Deciding {
   bool Resolve() {
     slots_.reserve(batch_.series.size());
     slot_of_.reserve(batch_.series.size());
-    for (const BatchSeries& series : batch_.series) {
-      if (!ResolveOne(series)) return false;
+    for (uint32_t i = 0; i < batch_.series.size(); ++i) {
+      if (!ResolveOne(i)) return false;
     }
     return true;
   }
@@ -145,52 +146,59 @@ class Admission::Deciding {
     uint32_t next = Slot::kEnd;
   };
 
-  bool ResolveOne(const BatchSeries& series) {
-    if (series.ref.id != 0) {
-      MemSeries* known = head_.index().FindById(series.ref.id);
-      if (known != nullptr && known->tenant == batch_.tenant.name) {
-        return ResolveKnown(known);
-      }
+  bool ResolveOne(uint32_t number) {
+    const BatchSeries& series = batch_.series[number];
+    if (series.ref.id == 0) return ResolveLabels(series.labels);
+    MemSeries* known = head_.index().FindById(series.ref.id);
+    if (known != nullptr && known->tenant == batch_.tenant.name) {
+      return ResolveKnown(known);
+    }
+    if (batch_.label_source == nullptr) {
       AddFaulty({RefusalReason::kUnknownReference,
                  fmt::format("reference {}: no such series, send its labels",
                              series.ref.id)});
       return true;
     }
+    return ResolveLabels(
+        asked_labels_.emplace_back(batch_.label_source->LabelsOf(number)));
+  }
+
+  // `labels` live as long as this.
+  bool ResolveLabels(const Labels& labels) {
     const SeriesIdentity identity =
-        head_.Identity(batch_.tenant.name, series.labels.bytes());
+        head_.Identity(batch_.tenant.name, labels.bytes());
     if (MemSeries* known = head_.index().Find(identity)) {
-      if (*known->labels == series.labels &&
-          known->tenant == batch_.tenant.name) {
+      if (*known->labels == labels && known->tenant == batch_.tenant.name) {
         return ResolveKnown(known);
       }
-      AddCollision(series.labels, *known->labels);
+      AddCollision(labels, *known->labels);
       return true;
     }
     if (admission_.group_new_.contains(identity)) return false;
     if (auto it = new_.find(identity); it != new_.end()) {
-      if (*slots_[it->second].labels == series.labels) {
+      if (*slots_[it->second].labels == labels) {
         slot_of_.push_back(it->second);
       } else {
-        AddCollision(series.labels, *slots_[it->second].labels);
+        AddCollision(labels, *slots_[it->second].labels);
       }
       return true;
     }
-    if (auto fault = FindLabelFault(series.labels)) {
+    if (auto fault = FindLabelFault(labels)) {
       AddFaulty(*std::move(fault));
       return true;
     }
     if (head_.index().size() + admission_.group_new_.size() + new_.size() >=
         kSeriesMax) {
-      AddFaulty({RefusalReason::kLimit,
-                 fmt::format("{}: {} series are held, no more",
-                             series.labels.ToString(), kSeriesMax)});
+      AddFaulty(
+          {RefusalReason::kLimit, fmt::format("{}: {} series are held, no more",
+                                              labels.ToString(), kSeriesMax)});
       return true;
     }
     const auto slot = static_cast<uint32_t>(slots_.size());
     new_.emplace(identity, slot);
     slot_of_.push_back(slot);
     Slot& added = slots_.emplace_back();
-    added.labels = &series.labels;
+    added.labels = &labels;
     added.identity = identity;
     return true;
   }
@@ -401,7 +409,8 @@ class Admission::Deciding {
   const int64_t now_ms_;
   Decision decision_;
   std::vector<Slot> slots_;
-  std::vector<uint32_t> slot_of_;  // by index in the batch
+  std::vector<uint32_t> slot_of_;    // by index in the batch
+  std::deque<Labels> asked_labels_;  // of batch_.label_source
   absl::flat_hash_map<SeriesIdentity, uint32_t> new_;
   std::vector<Accepted> accepted_;
   absl::flat_hash_map<std::pair<uint32_t, int64_t>, uint32_t> times_;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -73,11 +74,26 @@ struct MetadataPoint {
   Metadata metadata;
 };
 
+// Gives the labels of a series that the batch names by reference alone, should
+// the store no longer know the reference. So a sender of known series carries
+// references only, and a series that has left the head costs it no second
+// round. `series` is an index into AppendBatch::series.
+class LabelSource {
+ public:
+  virtual ~LabelSource() = default;
+  // Called on a thread of the store until the batch's completion has run, and
+  // for series with a reference only.
+  virtual Labels LabelsOf(uint32_t series) const = 0;
+  // What it keeps in memory: counted among the bytes in flight.
+  virtual int64_t bytes() const { return 0; }
+};
+
 struct AppendBatch {
   Tenant tenant;
   // The target or resource that the samples are of: they are kept together.
   std::string group;
   std::vector<BatchSeries> series;
+  std::shared_ptr<const LabelSource> label_source;  // null: none
   std::vector<FloatPoint> floats;
   std::vector<IntegerHistogramPoint> integer_histograms;
   std::vector<FloatHistogramPoint> float_histograms;
@@ -93,7 +109,7 @@ enum class RefusalReason : uint8_t {
   kTooFarInFuture,    // ahead of the clock by more than 10 min
   kDuplicateTime,     // same time, other value
   kOverlappingDelta,  // a delta interval overlaps one already counted
-  kUnknownReference,  // send labels: the series has left the head
+  kUnknownReference,  // no label source, and the series has left the head
   kUnsupportedKind,   // a sample kind that is not stored yet
   kLimit,             // a permanent limit: series, label count, length
 };
@@ -123,7 +139,8 @@ struct AppendOutcome {
   uint64_t exemplars_accepted = 0;
   uint64_t metadata_accepted = 0;
   std::vector<Refusal> refusals;  // at most one a reason
-  // Parallel to AppendBatch::series; 0 where the series was refused.
+  // Parallel to AppendBatch::series; 0 where the series was refused. Another
+  // than the one given if that was no longer known.
   std::vector<SeriesRef> refs;
 };
 

@@ -39,6 +39,9 @@ int64_t BytesOf(const AppendBatch& batch) {
     bytes += sizeof(point) + point.metric.size() + point.metadata.help.size() +
              point.metadata.unit.size();
   }
+  if (batch.label_source != nullptr) {
+    bytes += static_cast<size_t>(batch.label_source->bytes());
+  }
   return static_cast<int64_t>(bytes);
 }
 

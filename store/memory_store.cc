@@ -195,26 +195,33 @@ struct MemoryStore::Impl {
       LabelFault fault;
     };
     std::vector<Resolved> resolved;
-    for (const BatchSeries& series : batch.series) {
-      resolved.push_back({});
-      Resolved& one = resolved.back();
-      if (series.ref.id != 0) {
-        auto it = by_id.find(series.ref.id);
-        if (it != by_id.end() && it->second->first.first == batch.tenant) {
-          one.stored = &it->second->second;
-        } else {
-          one.fault = {RefusalReason::kUnknownReference,
-                       "reference " + std::to_string(series.ref.id)};
-        }
-      } else if (auto fault = FindLabelFault(series.labels)) {
-        one.fault = *std::move(fault);
+    const auto resolve_labels =
+        [&](const Labels& labels, Resolved* one)
+            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+              if (auto fault = FindLabelFault(labels)) {
+                one->fault = *std::move(fault);
+                return;
+              }
+              auto [it, added] = all.try_emplace({batch.tenant, labels});
+              if (added) {
+                it->second.id = ++last_id;
+                by_id[last_id] = it;
+              }
+              one->stored = &it->second;
+            };
+    for (uint32_t i = 0; i < batch.series.size(); ++i) {
+      const BatchSeries& series = batch.series[i];
+      Resolved& one = resolved.emplace_back();
+      if (series.ref.id == 0) {
+        resolve_labels(series.labels, &one);
+      } else if (auto it = by_id.find(series.ref.id);
+                 it != by_id.end() && it->second->first.first == batch.tenant) {
+        one.stored = &it->second->second;
+      } else if (batch.label_source != nullptr) {
+        resolve_labels(batch.label_source->LabelsOf(i), &one);
       } else {
-        auto [it, added] = all.try_emplace({batch.tenant, series.labels});
-        if (added) {
-          it->second.id = ++last_id;
-          by_id[last_id] = it;
-        }
-        one.stored = &it->second;
+        one.fault = {RefusalReason::kUnknownReference,
+                     "reference " + std::to_string(series.ref.id)};
       }
       outcome->refs.push_back({one.stored == nullptr ? 0 : one.stored->id});
     }

@@ -53,6 +53,30 @@ TEST(MemoryStoreTest, RefusesAnotherValueAtTheSameTime) {
   EXPECT_EQ(outcome.refusals[0].reason, store::RefusalReason::kDuplicateTime);
 }
 
+TEST(MemoryStoreTest, ASourceGivesTheLabelsOfAForgottenReference) {
+  struct Source final : store::LabelSource {
+    Labels LabelsOf(uint32_t) const override {
+      return Labels{{"__name__", "up"}};
+    }
+  };
+  MemoryStore memory;
+  store::AppendBatch batch = BatchOf(Labels{{"__name__", "up"}}, {{1'000, 1}});
+  const store::SeriesRef ref = store::AppendAndWait(memory, batch).refs[0];
+  memory.ForgetReferences();
+  batch.series[0] = {{}, ref};
+  batch.floats[0].sample.time_ms = 2'000;
+
+  const auto refused = store::AppendAndWait(memory, batch);
+  batch.label_source = std::make_shared<Source>();
+  const auto taken = store::AppendAndWait(memory, batch);
+
+  ASSERT_EQ(refused.refusals.size(), 1u);
+  EXPECT_EQ(refused.refusals[0].reason,
+            store::RefusalReason::kUnknownReference);
+  EXPECT_EQ(taken.floats_accepted, 1u);
+  EXPECT_NE(taken.refs[0], ref);
+}
+
 TEST(MemoryStoreTest, HeldBatchesAreNotVisibleUntilReleased) {
   MemoryStore memory;
   bool done = false;

@@ -211,6 +211,47 @@ TEST_F(StoreTest, AReferenceNamesASeriesOfItsTenantOnlyAndOutlivesARestart) {
   EXPECT_EQ(Query().at(kUp).size(), 2u);
 }
 
+// Every series it is asked for is this one.
+class OneSeries final : public LabelSource {
+ public:
+  explicit OneSeries(const Labels& labels) : labels_(labels) {}
+  Labels LabelsOf(uint32_t) const override { return labels_; }
+
+ private:
+  const Labels labels_;
+};
+
+TEST_F(StoreTest, ASourceGivesTheLabelsOfAReferenceThatMeansNothing) {
+  Open();
+  const SeriesRef ref = Append(kUp, {{kNowMs - 2, 1}}).refs[0];
+  AppendBatch batch;
+  batch.label_source = std::make_shared<OneSeries>(kUp);
+  batch.series = {{{}, {ref.id + 4711}}};
+  batch.floats = {{0, {kNowMs - 1, 2}, 0}};
+  AppendBatch stranger = batch;
+  stranger.series[0].ref = ref;
+  stranger.tenant.name = "other";
+
+  const AppendOutcome known = Append(batch);
+  const AppendOutcome added = Append(stranger);
+
+  EXPECT_EQ(known.refs[0], ref);
+  EXPECT_EQ(Query().at(kUp).size(), 2u);
+  EXPECT_EQ(added.floats_accepted, 1u);
+  EXPECT_NE(added.refs[0], ref);
+}
+
+TEST_F(StoreTest, LabelsFromASourceAreJudgedAsThoseOfABatch) {
+  Open();
+  AppendBatch batch;
+  batch.label_source = std::make_shared<OneSeries>(Labels{{"job", "x"}});
+  batch.series = {{{}, {4711}}};
+  batch.floats = {{0, {kNowMs - 1, 2}, 0}};
+
+  EXPECT_EQ(ReasonOf(Append(batch)), RefusalReason::kInvalidLabels);
+  EXPECT_TRUE(Query().empty());
+}
+
 TEST_F(StoreTest, ATenantSeesItsOwnSamplesOnly) {
   Open();
   AppendBatch batch = FloatsOf(kUp, {{kNowMs, 1}});
