@@ -4,13 +4,13 @@
 #include <rocksdb/cache.h>
 #include <rocksdb/convenience.h>
 #include <rocksdb/db.h>
+#include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
 
 #include <algorithm>
 #include <atomic>
-#include <filesystem>
 
 #include "absl/base/thread_annotations.h"
 #include "base/check.h"
@@ -73,8 +73,9 @@ rocksdb::WriteOptions Synced() {
   return options;
 }
 
-rocksdb::Options DatabaseOptions() {
+rocksdb::Options DatabaseOptions(rocksdb::Env* env) {
   rocksdb::Options options;
+  options.env = env;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
@@ -126,7 +127,7 @@ class Blocks::Impl {
   rocksdb::ColumnFamilyHandle* at(Table table) const { return handles[table]; }
 
   rocksdb::Options SstOptions(Table table) const {
-    return rocksdb::Options(DatabaseOptions(), FamilyOptions(table, cache));
+    return rocksdb::Options(DatabaseOptions(env), FamilyOptions(table, cache));
   }
 
   // Writes sorted keys into files of one table.
@@ -172,10 +173,11 @@ class Blocks::Impl {
 
   void DiscardWritten() {
     for (auto& files : written) files.clear();
-    std::error_code ignored;  // what stays is removed at the next start
-    for (const auto& entry :
-         std::filesystem::directory_iterator(staging, ignored)) {
-      std::filesystem::remove(entry.path(), ignored);
+    std::vector<std::string> names;  // what stays is removed at the next start
+    env->GetChildren(staging, &names).PermitUncheckedError();
+    for (const std::string& name : names) {
+      env->DeleteFile(fmt::format("{}/{}", staging, name))
+          .PermitUncheckedError();
     }
   }
 
@@ -196,6 +198,7 @@ class Blocks::Impl {
     return FromRocks(it->status(), kTableNames[table]);
   }
 
+  rocksdb::Env* env = rocksdb::Env::Default();
   std::string directory;
   std::string staging;
   std::shared_ptr<rocksdb::Cache> cache;
@@ -374,17 +377,15 @@ Blocks::Blocks(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Blocks::~Blocks() = default;
 
 absl::StatusOr<std::shared_ptr<Blocks>> Blocks::Open(
-    const std::string& directory, const std::string& staging) {
+    const std::string& directory, const std::string& staging,
+    rocksdb::Env* env) {
   auto impl = std::make_unique<Impl>();
+  if (env != nullptr) impl->env = env;
   impl->directory = directory;
   impl->staging = staging;
   impl->cache = rocksdb::NewLRUCache(kBlockCacheBytes);
-  std::error_code error;
-  std::filesystem::create_directories(staging, error);
-  if (error) {
-    return absl::UnavailableError(
-        fmt::format("{}: {}", staging, error.message()));
-  }
+  VIGIE_RETURN_IF_ERROR(
+      FromRocks(impl->env->CreateDirIfMissing(staging), staging));
   impl->DiscardWritten();
   std::vector<rocksdb::ColumnFamilyDescriptor> families;
   for (size_t i = 0; i < kTables; ++i) {
@@ -393,7 +394,7 @@ absl::StatusOr<std::shared_ptr<Blocks>> Blocks::Open(
   }
   rocksdb::DB* db = nullptr;
   const rocksdb::Status status = rocksdb::DB::Open(
-      DatabaseOptions(), directory, families, &impl->handles, &db);
+      DatabaseOptions(impl->env), directory, families, &impl->handles, &db);
   impl->db.reset(db);
   VIGIE_RETURN_IF_ERROR(FromRocks(status, directory));
   VIGIE_ASSIGN_OR_RETURN(impl->records,

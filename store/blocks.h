@@ -20,6 +20,10 @@
 #include "store/keys.h"
 #include "store/records.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace vigie::store {
 
 struct StoredChunk {
@@ -45,8 +49,10 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
   // Creates or opens `directory`. Files that a seal was writing when the
   // process ended are removed from `staging`, which is created as well and
   // lies in the same file system. kUnavailable, kDataLoss, naming the cause.
+  // All files go through `env`, which outlives the Blocks; null: the default.
   static absl::StatusOr<std::shared_ptr<Blocks>> Open(
-      const std::string& directory, const std::string& staging);
+      const std::string& directory, const std::string& staging,
+      rocksdb::Env* env = nullptr);
   ~Blocks();
 
   absl::StatusOr<Watermark> ReadWatermark() const;

@@ -81,9 +81,10 @@ absl::Status LocalStore::Load(const std::string& directory) {
         "{}: missing, although there is a log", directory_->blocks()));
   }
   VIGIE_ASSIGN_OR_RETURN(
-      blocks_, Blocks::Open(directory_->blocks(), directory_->staging()));
+      blocks_, Blocks::Open(directory_->blocks(), directory_->staging(),
+                            options_.blocks_env));
   VIGIE_ASSIGN_OR_RETURN(const Watermark watermark, blocks_->ReadWatermark());
-  if (!logged && options_.log_files == nullptr && watermark.replay_from > 1) {
+  if (!logged && options_.files == nullptr && watermark.replay_from > 1) {
     return absl::DataLossError(
         fmt::format("{}: missing, although the blocks follow a log up to "
                     "position {}",
@@ -103,10 +104,8 @@ absl::Status LocalStore::Load(const std::string& directory) {
   // A record is smaller than its batch, but not in every corner.
   log_options.inflight_bytes_max =
       static_cast<uint64_t>(options_.store.inflight_bytes_max) * 2;
-  FileLayer& log_files =
-      options_.log_files != nullptr ? *options_.log_files : files_;
-  VIGIE_ASSIGN_OR_RETURN(
-      log_, FileLog::Open(directory_->log(), log_options, log_files));
+  VIGIE_ASSIGN_OR_RETURN(log_,
+                         FileLog::Open(directory_->log(), log_options, files_));
   VIGIE_RETURN_IF_ERROR(Replay(watermark));
 
   HeadReaderLock lock(head_lock_);

@@ -26,6 +26,10 @@
 #include "store/store.h"
 #include "store/store_metrics.h"
 
+namespace rocksdb {
+class Env;
+}
+
 namespace vigie::store {
 
 // A seal is due before its time once the head holds this many samples; at four
@@ -36,9 +40,10 @@ enum class SealStep { kCaptured, kWritten, kPublished, kTrimmed };
 
 struct LocalStoreOptions {
   StoreOptions store;
-  // Both for tests: the disk below the log, and a call after each step of a
-  // seal.
-  FileLayer* log_files = nullptr;
+  // For tests: the disk below all files but RocksDB's, the one below those,
+  // and a call after each step of a seal. They outlive the store.
+  FileLayer* files = nullptr;
+  rocksdb::Env* blocks_env = nullptr;
   std::function<void(SealStep)> after_step;
 };
 
@@ -71,6 +76,7 @@ class LocalStore final : public Store, private Appender {
       : options_(options),
         clock_(clock),
         metrics_(registry),
+        files_(options.files != nullptr ? *options.files : posix_files_),
         admission_(options.store),
         refusal_log_(clock, absl::Seconds(10)) {}
 
@@ -95,7 +101,8 @@ class LocalStore final : public Store, private Appender {
   const LocalStoreOptions options_;
   const Clock& clock_;
   StoreMetrics metrics_;
-  PosixFileLayer files_;
+  PosixFileLayer posix_files_;
+  FileLayer& files_;
   std::unique_ptr<DataDirectory> directory_;
   std::shared_ptr<Blocks> blocks_;
   std::unique_ptr<Log> log_;

@@ -398,7 +398,7 @@ TEST_F(StoreTest, ABatchBeyondTheBytesInFlightIsRefusedAndNothingOfItStored) {
 
 TEST_F(StoreTest, AFullDiskIsNamedQueriesGoOnAndItRecoversAlone) {
   testing::FaultyFileLayer disk(1);
-  options_.log_files = &disk;
+  options_.files = &disk;
   Open();
   Append(kUp, {{kNowMs, 1}});
   const Labels fresh = SeriesNamed("fresh");
