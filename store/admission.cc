@@ -13,7 +13,7 @@ namespace vigie::store {
 
 struct Admission::Slot {
   MemSeries* known = nullptr;      // null: a new series
-  const Labels* labels = nullptr;  // of either; null: refused
+  const Labels* labels = nullptr;  // of a new one, of the batch
   SeriesIdentity identity;
   uint64_t id = 0;                  // of a new one: once defined
   std::optional<LabelFault> fault;  // refused, with all that is of it
@@ -149,8 +149,9 @@ class Admission::Deciding {
   bool ResolveOne(uint32_t number) {
     const BatchSeries& series = batch_.series[number];
     if (series.ref.id == 0) return ResolveLabels(series.labels);
-    MemSeries* known = head_.index().FindById(series.ref.id);
-    if (known != nullptr && known->tenant == batch_.tenant.name) {
+    MemSeries* known = head_.Find(series.ref.id);
+    if (known != nullptr &&
+        head_.index().TenantOf(known->id) == batch_.tenant.name) {
       return ResolveKnown(known);
     }
     if (batch_.label_source == nullptr) {
@@ -167,11 +168,11 @@ class Admission::Deciding {
   bool ResolveLabels(const Labels& labels) {
     const SeriesIdentity identity =
         head_.Identity(batch_.tenant.name, labels.bytes());
-    if (MemSeries* known = head_.index().Find(identity)) {
-      if (*known->labels == labels && known->tenant == batch_.tenant.name) {
-        return ResolveKnown(known);
+    if (const uint64_t known = head_.index().Find(identity)) {
+      if (head_.index().Is(known, batch_.tenant.name, labels)) {
+        return ResolveKnown(head_.Find(known));
       }
-      AddCollision(labels, *known->labels);
+      AddCollision(labels, head_.index().LabelsOf(known));
       return true;
     }
     if (admission_.group_new_.contains(identity)) return false;
@@ -214,10 +215,15 @@ class Admission::Deciding {
     slot_of_.push_back(known->slot);
     Slot& slot = slots_.emplace_back();
     slot.known = known;
-    slot.labels = known->labels.get();
     slot.id = known->id;
     slot.newest_ms = known->newest_ms;
     return true;
+  }
+
+  std::string Named(const Slot& slot) const {
+    return (slot.known != nullptr ? head_.index().LabelsOf(slot.known->id)
+                                  : *slot.labels)
+        .ToString();
   }
 
   // Not to be met in practice; mixing the two up would be a wrong number.
@@ -263,9 +269,8 @@ class Admission::Deciding {
   void RefuseKind(uint32_t series, std::string_view why) {
     const Slot* slot = SlotOf(series);
     if (slot == nullptr) return;
-    Refuse(RefusalReason::kUnsupportedKind, [&] {
-      return fmt::format("{}: {}", slot->labels->ToString(), why);
-    });
+    Refuse(RefusalReason::kUnsupportedKind,
+           [&] { return fmt::format("{}: {}", Named(*slot), why); });
   }
 
   // False, and counted as refused, outside what the store takes at all.
@@ -273,8 +278,8 @@ class Admission::Deciding {
     if (time_ms > now_ms_ + options_.future_window_ms || time_ms > kTimeMaxMs) {
       Refuse(RefusalReason::kTooFarInFuture, [&] {
         return fmt::format(
-            "{}: time {} ms is more than {} ms ahead of the clock",
-            slot.labels->ToString(), time_ms, options_.future_window_ms);
+            "{}: time {} ms is more than {} ms ahead of the clock", Named(slot),
+            time_ms, options_.future_window_ms);
       });
       return false;
     }
@@ -282,8 +287,7 @@ class Admission::Deciding {
                                  time_ms < now_ms_ - options_.retention_ms)) {
       Refuse(RefusalReason::kOutOfRetention, [&] {
         return fmt::format("{}: time {} ms is older than retention, {} ms",
-                           slot.labels->ToString(), time_ms,
-                           options_.retention_ms);
+                           Named(slot), time_ms, options_.retention_ms);
       });
       return false;
     }
@@ -298,8 +302,8 @@ class Admission::Deciding {
         Refuse(RefusalReason::kTooOld, [&] {
           return fmt::format(
               "{}: time {} ms is more than {} ms behind the newest, {}",
-              slot->labels->ToString(), time_ms,
-              options_.out_of_order_window_ms, slot->newest_ms);
+              Named(*slot), time_ms, options_.out_of_order_window_ms,
+              slot->newest_ms);
         });
         return;
       }
@@ -311,7 +315,7 @@ class Admission::Deciding {
           } else {
             Refuse(RefusalReason::kDuplicateTime, [&] {
               return fmt::format("{}: time {} ms has the value {}, not {}",
-                                 slot->labels->ToString(), time_ms, *held,
+                                 Named(*slot), time_ms, *held,
                                  point.sample.value);
             });
           }
@@ -378,7 +382,7 @@ class Admission::Deciding {
       if (!IsValidUtf8(label.name) || !IsValidUtf8(label.value)) {
         Refuse(RefusalReason::kInvalidLabels, [&] {
           return fmt::format("{}: exemplar: a label is not UTF-8",
-                             slot->labels->ToString());
+                             Named(*slot));
         });
         return;
       }
@@ -388,7 +392,7 @@ class Admission::Deciding {
     if (characters > kExemplarLabelCharactersMax) {
       Refuse(RefusalReason::kLimit, [&] {
         return fmt::format("{}: exemplar: labels of {} characters, at most {}",
-                           slot->labels->ToString(), characters,
+                           Named(*slot), characters,
                            kExemplarLabelCharactersMax);
       });
       return;

@@ -10,7 +10,7 @@
 #include <rocksdb/table.h>
 
 #include <algorithm>
-#include <atomic>
+#include <deque>
 
 #include "absl/base/thread_annotations.h"
 #include "base/check.h"
@@ -222,14 +222,17 @@ absl::Status Blocks::Impl::WriteChunks(const SealCapture& capture,
     size_t begin, end;
   };
   std::vector<Piece> pieces;
-  for (const SealCapture::Series& one : capture.series) {
-    if (one.samples == nullptr) continue;
-    const SampleColumns& samples = *one.samples;
-    const uint32_t metric_hash = MetricHash(*one.series->labels);
+  std::deque<SampleColumns> held;
+  SampleRuns runs;
+  for (size_t i = 0; i < capture.series.size(); ++i) {
+    const SealCapture::Series& one = capture.series[i];
+    capture.read(i, &runs);
+    if (runs.empty()) continue;
+    const SampleColumns& samples = held.emplace_back(std::move(runs.front()));
     for (size_t begin = 0; begin < samples.size();) {
       const int32_t window = WindowOf(samples.times_ms[begin]);
       const std::string prefix =
-          ChunkPrefix(window, one.series->tenant, metric_hash, one.series->id);
+          ChunkPrefix(window, one.tenant, one.metric_hash, one.id);
       const size_t window_end = std::max(
           begin + 1, window == INT32_MAX
                          ? samples.size()
@@ -263,16 +266,15 @@ absl::Status Blocks::Impl::WriteChunks(const SealCapture& capture,
 absl::Status Blocks::Impl::WriteRows(const SealCapture& capture) {
   std::vector<const SealCapture::Series*> sorted;
   for (const SealCapture::Series& one : capture.series) sorted.push_back(&one);
-  std::sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
-    return a->series->id < b->series->id;
-  });
+  std::sort(sorted.begin(), sorted.end(),
+            [](const auto* a, const auto* b) { return a->id < b->id; });
   FileWriter rows(*this, kSeries), seen(*this, kSeen);
   FileWriter exemplars(*this, kExemplars);
   for (const SealCapture::Series* one : sorted) {
-    const std::string key = SeriesKey(one->series->id);
+    const std::string key = SeriesKey(one->id);
     if (one->write_row) {
-      VIGIE_RETURN_IF_ERROR(rows.Put(
-          key, EncodeSeriesRow(one->series->tenant, *one->series->labels)));
+      VIGIE_RETURN_IF_ERROR(
+          rows.Put(key, EncodeSeriesRow(one->tenant, one->labels)));
     }
     VIGIE_RETURN_IF_ERROR(
         seen.Put(key, EncodeSeenRow(one->newest_ms, one->windows)));

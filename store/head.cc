@@ -21,14 +21,12 @@ absl::Status UnknownSeries(uint64_t id) {
 }  // namespace
 
 MemSeries& Head::AddSeries(uint64_t id, std::string_view tenant,
-                           Labels labels) {
+                           const Labels& labels) {
+  index_.Add(id, Identity(tenant, labels.bytes()), tenant, labels);
+  RaiseNextSeriesId(id + 1);
   auto series = std::make_unique<MemSeries>();
   series->id = id;
-  series->tenant = tenant;
-  series->identity = Identity(tenant, labels.bytes());
-  series->labels = std::make_shared<const Labels>(std::move(labels));
-  RaiseNextSeriesId(id + 1);
-  return index_.Add(std::move(series));
+  return *series_.emplace(id, std::move(series)).first->second;
 }
 
 void Head::MarkDirty(MemSeries* series) {
@@ -39,17 +37,17 @@ void Head::MarkDirty(MemSeries* series) {
 
 absl::Status Head::LoadSeries(uint64_t id, std::string_view tenant,
                               Labels labels) {
-  if (index_.FindById(id) != nullptr ||
-      index_.Find(Identity(tenant, labels.bytes())) != nullptr) {
+  if (index_.Contains(id) ||
+      index_.Find(Identity(tenant, labels.bytes())) != 0) {
     return absl::DataLossError(fmt::format("series {}: there twice", id));
   }
-  AddSeries(id, tenant, std::move(labels)).stored = true;
+  AddSeries(id, tenant, labels).stored = true;
   return absl::OkStatus();
 }
 
 absl::Status Head::LoadWindows(uint64_t id, int64_t newest_ms,
                                WindowSet windows) {
-  MemSeries* series = index_.FindById(id);
+  MemSeries* series = Find(id);
   if (series == nullptr) return UnknownSeries(id);
   series->newest_ms = newest_ms;
   series->windows = std::move(windows);
@@ -57,7 +55,7 @@ absl::Status Head::LoadWindows(uint64_t id, int64_t newest_ms,
 }
 
 absl::Status Head::LoadExemplars(uint64_t id, std::vector<Exemplar> exemplars) {
-  MemSeries* series = index_.FindById(id);
+  MemSeries* series = Find(id);
   if (series == nullptr) return UnknownSeries(id);
   series->exemplars = std::move(exemplars);
   return absl::OkStatus();
@@ -112,26 +110,25 @@ void Head::ApplyRun(const BatchRecord& record, const BatchRecord::Run& run,
 
 absl::Status Head::Apply(LogPosition position, const BatchRecord& record) {
   for (const BatchRecord::Definition& definition : record.definitions) {
-    const MemSeries* known = index_.FindById(definition.id);
-    if (known == nullptr &&
-        index_.Find(Identity(record.tenant, definition.labels.bytes())) ==
-            nullptr) {
+    const bool known = index_.Contains(definition.id);
+    if (!known &&
+        index_.Find(Identity(record.tenant, definition.labels.bytes())) == 0) {
       AddSeries(definition.id, record.tenant, definition.labels);
-    } else if (known == nullptr || known->tenant != record.tenant ||
-               *known->labels != definition.labels) {
+    } else if (!known ||
+               !index_.Is(definition.id, record.tenant, definition.labels)) {
       return absl::DataLossError(
           fmt::format("series {}: defined twice, not alike", definition.id));
     }
   }
   for (const BatchRecord::Run& run : record.runs) {
     if (run.begin == run.end) continue;
-    MemSeries* series = index_.FindById(run.id);
+    MemSeries* series = Find(run.id);
     if (series == nullptr) return UnknownSeries(run.id);
     ApplyRun(record, run, series);
     MarkDirty(series);
   }
   for (const auto& [id, exemplar] : record.exemplars) {
-    MemSeries* series = index_.FindById(id);
+    MemSeries* series = Find(id);
     if (series == nullptr) return UnknownSeries(id);
     auto& ring = series->exemplars;
     if (std::find(ring.begin(), ring.end(), exemplar) != ring.end()) continue;
@@ -153,17 +150,22 @@ SealCapture Head::Capture() {
   capture.end = applied_end_;
   capture.next_series_id = next_series_id_;
   capture.series.reserve(dirty_.size());
+  std::vector<std::shared_ptr<const SampleColumns>> samples;
+  samples.reserve(dirty_.size());
   for (MemSeries* series : dirty_) {
     SealCapture::Series& one = capture.series.emplace_back();
-    one.series = series;
+    one.id = series->id;
+    one.tenant = index_.TenantOf(series->id);
+    one.metric_hash = index_.MetricHashOf(series->id);
     if (!series->open.empty()) {
       series->sealing =
           std::make_shared<const SampleColumns>(std::move(series->open));
       series->open = {};
-      one.samples = series->sealing;
-      capture.samples += one.samples->size();
+      capture.samples += series->sealing->size();
     }
+    samples.push_back(series->sealing);
     one.write_row = !series->stored;
+    if (one.write_row) one.labels = index_.LabelsOf(series->id);
     one.newest_ms = series->newest_ms;
     one.windows = series->windows;
     if (series->exemplars_dirty) {
@@ -173,6 +175,10 @@ SealCapture Head::Capture() {
     series->dirty = false;
     series->exemplars_dirty = false;
   }
+  capture.read = [samples = std::move(samples)](size_t i, SampleRuns* runs) {
+    runs->clear();
+    if (samples[i] != nullptr) runs->push_back(*samples[i]);
+  };
   dirty_.clear();
   if (metadata_dirty_) {
     for (auto& [tenant, entries] : metadata_) {
@@ -189,21 +195,22 @@ SealCapture Head::Capture() {
 
 void Head::Release(const SealCapture& capture) {
   for (const SealCapture::Series& one : capture.series) {
-    one.series->sealing.reset();
-    one.series->stored = true;
+    MemSeries* series = Find(one.id);
+    series->sealing.reset();
+    series->stored = true;
   }
   samples_ -= capture.samples;
 }
 
 void Head::Restore(const SealCapture& capture) {
   for (const SealCapture::Series& one : capture.series) {
-    MemSeries* series = one.series;
-    if (one.samples != nullptr) {
-      const uint64_t before = one.samples->size() + series->open.size();
+    MemSeries* series = Find(one.id);
+    if (series->sealing != nullptr) {
+      const uint64_t before = series->sealing->size() + series->open.size();
       uint64_t conflicts = 0;
       series->open = series->open.empty()
-                         ? *one.samples
-                         : Merged(*one.samples, series->open, &conflicts);
+                         ? *series->sealing
+                         : Merged(*series->sealing, series->open, &conflicts);
       samples_ -= before - series->open.size();
       series->sealing.reset();
     }
@@ -222,21 +229,22 @@ void Head::Restore(const SealCapture& capture) {
 
 std::vector<uint64_t> Head::DropWindowsBefore(int32_t window) {
   std::vector<uint64_t> ids;
-  index_.VisitAll([&](MemSeries& series) {
-    if (series.dirty || series.sealing != nullptr) return;
-    series.windows.RemoveBefore(window);
-    if (series.windows.empty()) ids.push_back(series.id);
-  });
+  for (const auto& [id, series] : series_) {
+    if (series->dirty || series->sealing != nullptr) continue;
+    series->windows.RemoveBefore(window);
+    if (series->windows.empty()) ids.push_back(id);
+  }
   return ids;
 }
 
 void Head::Forget(const std::vector<uint64_t>& ids) {
   index_.Remove({ids.begin(), ids.end()});
+  for (const uint64_t id : ids) series_.erase(id);
 }
 
 void Head::KeepUnstored(const std::vector<uint64_t>& ids) {
   for (const uint64_t id : ids) {
-    if (MemSeries* series = index_.FindById(id)) series->stored = false;
+    if (MemSeries* series = Find(id)) series->stored = false;
   }
 }
 

@@ -6,23 +6,46 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "base/strings.h"
 #include "model/exemplar.h"
 #include "store/batch_record.h"
 #include "store/log.h"
+#include "store/sample_columns.h"
 #include "store/series_index.h"
+#include "store/windows.h"
 
 namespace vigie::store {
 
 // Kept a series, the newest ones.
 inline constexpr size_t kExemplarsMax = 16;
+
+// The samples of one series in memory; its names are the index's.
+struct MemSeries {
+  static constexpr int64_t kNoSamples = std::numeric_limits<int64_t>::min();
+
+  uint64_t id = 0;
+  int64_t newest_ms = kNoSamples;
+  WindowSet windows;   // where it has samples, in memory or in blocks
+  SampleColumns open;  // not sealed yet
+  std::shared_ptr<const SampleColumns> sealing;  // on their way into a block
+  std::vector<Exemplar> exemplars;  // the newest ones, as they came
+  bool stored = false;              // its row is in the blocks
+  bool dirty = false;               // something of it is only in the log
+  bool exemplars_dirty = false;     // and its exemplars are part of that
+
+  // Of the writer alone: the batch that touched it last, and its slot there.
+  uint64_t batch = 0;
+  uint32_t slot = 0;
+};
 
 struct MetadataEntry {
   Metadata metadata;
@@ -30,12 +53,15 @@ struct MetadataEntry {
   bool dirty = false;   // only in the log
 };
 
-// What a seal takes from the head, and what it then finds there again.
+// What a seal takes from the head, and what it then finds there again. Whoever
+// writes it into blocks knows nothing of the head.
 struct SealCapture {
   struct Series {
-    MemSeries* series = nullptr;                   // outlives the seal
-    std::shared_ptr<const SampleColumns> samples;  // null: none
+    uint64_t id = 0;
+    std::string tenant;
+    uint32_t metric_hash = 0;
     bool write_row = false;
+    Labels labels;  // if write_row
     bool write_exemplars = false;
     int64_t newest_ms = 0;
     WindowSet windows;
@@ -52,6 +78,9 @@ struct SealCapture {
   uint64_t samples = 0;
   std::vector<Series> series;
   std::vector<Metadata> metadata;
+  // Replaces `*runs` by the samples of series[i]; may be none. Thread-safe, as
+  // what was captured does not change.
+  std::function<void(size_t i, SampleRuns* runs)> read;
 
   bool empty() const { return series.empty() && metadata.empty(); }
 };
@@ -95,6 +124,10 @@ class Head {
       int64_t seen_before_ms);
 
   const SeriesIndex& index() const { return index_; }
+  MemSeries* Find(uint64_t id) const {  // null if there is none
+    const auto it = series_.find(id);
+    return it == series_.end() ? nullptr : it->second.get();
+  }
   const StringMap<StringMap<MetadataEntry>>& metadata() const {
     return metadata_;
   }
@@ -108,13 +141,15 @@ class Head {
   bool dirty() const { return !dirty_.empty() || metadata_dirty_; }
 
  private:
-  MemSeries& AddSeries(uint64_t id, std::string_view tenant, Labels labels);
+  MemSeries& AddSeries(uint64_t id, std::string_view tenant,
+                       const Labels& labels);
   void MarkDirty(MemSeries* series);
   void ApplyRun(const BatchRecord& record, const BatchRecord::Run& run,
                 MemSeries* series);
 
   const std::string secret_;
   SeriesIndex index_;
+  absl::flat_hash_map<uint64_t, std::unique_ptr<MemSeries>> series_;
   StringMap<StringMap<MetadataEntry>> metadata_;  // by tenant, by metric
   size_t metadata_entries_ = 0;
   bool metadata_dirty_ = false;

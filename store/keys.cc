@@ -1,7 +1,6 @@
 #include "store/keys.h"
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -33,11 +32,6 @@ absl::Status TakeVersion(std::string_view what, ByteReader* in) {
 }
 
 }  // namespace
-
-uint32_t MetricHash(const Labels& labels) {
-  const std::string_view name = labels.metric_name();
-  return static_cast<uint32_t>(XXH3_64bits(name.data(), name.size()));
-}
 
 std::string WindowPrefix(int32_t window) {
   std::string key;

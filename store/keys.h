@@ -19,9 +19,6 @@ namespace vigie::store {
 // A tenant's name goes into keys with one byte of length before it.
 inline constexpr size_t kTenantBytesMax = 255;
 
-// Brings the series of one metric next to each other; it identifies nothing.
-uint32_t MetricHash(const Labels& labels);
-
 // What the keys of all chunks of a series in a window begin with.
 std::string ChunkPrefix(int32_t window, std::string_view tenant,
                         uint32_t metric_hash, uint64_t series_id);

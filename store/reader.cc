@@ -130,13 +130,13 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
       size_t steps = 0;
       for (const uint64_t id : ids) {
         VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-        const MemSeries& series = *index.FindById(id);
+        const MemSeries& series = *head_.Find(id);
         if (!MayHaveSamples(series, request.range)) continue;
-        SelectedSeries selected{series.labels, id, MetricHash(*series.labels),
+        SelectedSeries selected{index.LabelsOf(id), id, index.MetricHashOf(id),
                                 series.windows.Within(first, last),
                                 Captured(series, request.range)};
         VIGIE_RETURN_IF_ERROR(
-            charge(sizeof(selected) + series.labels->bytes().size() +
+            charge(sizeof(selected) + selected.labels.bytes().size() +
                    selected.windows.size() * sizeof(WindowSet::Run) +
                    static_cast<size_t>(selected.head.bytes())));
         selection->series.push_back(std::move(selected));
@@ -145,7 +145,7 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
   }
   std::sort(selection->series.begin(), selection->series.end(),
             [](const SelectedSeries& a, const SelectedSeries& b) {
-              return *a.labels < *b.labels;
+              return a.labels < b.labels;
             });
   return SnapshotOf(std::move(selection));
 }
@@ -174,16 +174,15 @@ absl::StatusOr<NameList> Reader::LabelNames(
   HeadReaderLock lock(lock_);
   VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
                          MatchAny(tenant, selectors, context));
-  // The views live as long as the series, which the lock keeps.
-  absl::flat_hash_set<std::string_view> names;
+  absl::flat_hash_set<std::string> names;
   ScopedCharge charged(context.account);
   size_t steps = 0;
   for (const uint64_t id : ids) {
     VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-    const MemSeries& series = *head_.index().FindById(id);
-    if (!MayHaveSamples(series, range)) continue;
-    for (const LabelView& label : *series.labels) {
-      if (names.insert(label.name).second) {
+    if (!MayHaveSamples(*head_.Find(id), range)) continue;
+    const Labels labels = head_.index().LabelsOf(id);
+    for (const LabelView& label : labels) {
+      if (names.emplace(label.name).second) {
         VIGIE_RETURN_IF_ERROR(charged.Add(label.name.size() + kNameBytes));
       }
     }
@@ -209,7 +208,7 @@ absl::StatusOr<NameList> Reader::LabelValues(
           for (const uint64_t id : ids) {
             status = CheckStop(context, &steps);
             if (!status.ok()) return false;
-            if (!MayHaveSamples(*index.FindById(id), range)) continue;
+            if (!MayHaveSamples(*head_.Find(id), range)) continue;
             status = charged.Add(value.size() + kNameBytes);
             if (!status.ok()) return false;
             found.emplace_back(value);
@@ -222,13 +221,14 @@ absl::StatusOr<NameList> Reader::LabelValues(
   }
   VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
                          MatchAny(tenant, selectors, context));
-  absl::flat_hash_set<std::string_view> values;
+  absl::flat_hash_set<std::string> values;
   for (const uint64_t id : ids) {
     VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-    const MemSeries& series = *index.FindById(id);
-    const std::string_view value = series.labels->Get(label);
-    if (value.empty() || !MayHaveSamples(series, range)) continue;
-    if (values.insert(value).second) {
+    if (!MayHaveSamples(*head_.Find(id), range)) continue;
+    const Labels labels = index.LabelsOf(id);
+    const std::string_view value = labels.Get(label);
+    if (value.empty()) continue;
+    if (values.emplace(value).second) {
       VIGIE_RETURN_IF_ERROR(charged.Add(value.size() + kNameBytes));
     }
   }
@@ -239,7 +239,7 @@ absl::StatusOr<std::vector<Labels>> Reader::Series(
     const Tenant& tenant, const TimeRange& range,
     const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
     const ReadContext& context, bool* truncated) const {
-  std::vector<std::shared_ptr<const Labels>> found;
+  std::vector<Labels> found;
   ScopedCharge charged(context.account);
   {
     HeadReaderLock lock(lock_);
@@ -248,21 +248,16 @@ absl::StatusOr<std::vector<Labels>> Reader::Series(
     size_t steps = 0;
     for (const uint64_t id : ids) {
       VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-      const MemSeries& series = *head_.index().FindById(id);
-      if (!MayHaveSamples(series, range)) continue;
-      VIGIE_RETURN_IF_ERROR(
-          charged.Add(series.labels->bytes().size() + kNameBytes));
-      found.push_back(series.labels);
+      if (!MayHaveSamples(*head_.Find(id), range)) continue;
+      Labels labels = head_.index().LabelsOf(id);
+      VIGIE_RETURN_IF_ERROR(charged.Add(labels.bytes().size() + kNameBytes));
+      found.push_back(std::move(labels));
     }
   }
-  std::sort(found.begin(), found.end(),
-            [](const auto& a, const auto& b) { return *a < *b; });
+  std::sort(found.begin(), found.end());
   *truncated = limit > 0 && found.size() > limit;
   if (*truncated) found.resize(limit);
-  std::vector<Labels> series;
-  series.reserve(found.size());
-  for (const auto& labels : found) series.push_back(*labels);
-  return series;
+  return found;
 }
 
 absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
@@ -277,7 +272,7 @@ absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
   size_t steps = 0;
   for (const uint64_t id : ids) {
     VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-    const MemSeries& series = *head_.index().FindById(id);
+    const MemSeries& series = *head_.Find(id);
     ExemplarSeries one;
     for (const Exemplar& exemplar : series.exemplars) {
       if (!range.Contains(exemplar.time_ms)) continue;
@@ -290,7 +285,7 @@ absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
                      [](const Exemplar& a, const Exemplar& b) {
                        return a.time_ms < b.time_ms;
                      });
-    one.series = *series.labels;
+    one.series = head_.index().LabelsOf(id);
     found.push_back(std::move(one));
   }
   std::sort(found.begin(), found.end(),

@@ -1,36 +1,35 @@
-// SampleColumns: float samples of one series as columns, in ascending order
-// of time, each time once.
+// SampleColumns: samples of one series and one kind as columns, in ascending
+// order of time, each time once. SampleRuns: such columns one after the other,
+// for a series whose kind changes.
 // Thread-compatible.
 #pragma once
 
 #include <algorithm>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
+#include "model/histogram.h"
 #include "model/sample.h"
+#include "store/queryable.h"
 
 namespace vigie::store {
 
 struct SampleColumns {
+  SampleKind kind = SampleKind::kFloat;
   std::vector<int64_t> times_ms;
+  // Of these three the one of `kind` is as long as times_ms, the others empty.
   std::vector<double> values;
+  std::vector<IntegerHistogram> integer_histograms;
+  std::vector<FloatHistogram> float_histograms;
   std::vector<int64_t> starts_ms;  // empty if no sample has a start time
 
   size_t size() const { return times_ms.size(); }
   bool empty() const { return times_ms.empty(); }
-
-  int64_t bytes() const {
-    return static_cast<int64_t>(
-        (times_ms.capacity() + values.capacity() + starts_ms.capacity()) * 8);
-  }
-
-  void clear() {
-    times_ms.clear();
-    values.clear();
-    starts_ms.clear();
-  }
+  // What it takes in memory, about.
+  int64_t bytes() const;
+  void clear();
 
   int64_t start_ms(size_t i) const {
     return starts_ms.empty() ? 0 : starts_ms[i];
@@ -42,84 +41,65 @@ struct SampleColumns {
         std::lower_bound(times_ms.begin(), times_ms.end(), time_ms) -
         times_ms.begin());
   }
+  size_t UpperBound(int64_t time_ms) const {
+    return static_cast<size_t>(
+        std::upper_bound(times_ms.begin(), times_ms.end(), time_ms) -
+        times_ms.begin());
+  }
 
-  // The value at exactly `time_ms`, or null.
+  // The value at exactly `time_ms`, or null. Only of floats.
   const double* Find(int64_t time_ms) const {
     const size_t i = LowerBound(time_ms);
-    return i < size() && times_ms[i] == time_ms ? &values[i] : nullptr;
+    return i < values.size() && times_ms[i] == time_ms ? &values[i] : nullptr;
   }
 
-  // Appends; the time must be after the last one.
+  // Appends; the time must be after the last one, and the kind the same unless
+  // there is no sample yet.
   void PushBack(int64_t time_ms, double value, int64_t start_ms) {
+    kind = SampleKind::kFloat;
+    PushTime(time_ms, start_ms);
+    values.push_back(value);
+  }
+  void PushBack(int64_t time_ms, IntegerHistogram histogram, int64_t start_ms) {
+    kind = SampleKind::kIntegerHistogram;
+    PushTime(time_ms, start_ms);
+    integer_histograms.push_back(std::move(histogram));
+  }
+  void PushBack(int64_t time_ms, FloatHistogram histogram, int64_t start_ms) {
+    kind = SampleKind::kFloatHistogram;
+    PushTime(time_ms, start_ms);
+    float_histograms.push_back(std::move(histogram));
+  }
+
+  // Puts a float in its place. False, and nothing changes, if there is a
+  // sample at that time already.
+  bool Insert(int64_t time_ms, double value, int64_t start_ms);
+
+  // Appends [begin, end) of `from`, whose times come after ours, and whose kind
+  // is ours unless we are empty.
+  void AppendSlice(const SampleColumns& from, size_t begin, size_t end);
+
+ private:
+  void PushTime(int64_t time_ms, int64_t start_ms) {
     if (start_ms != 0 && starts_ms.empty()) starts_ms.resize(size());
     times_ms.push_back(time_ms);
-    values.push_back(value);
     if (start_ms != 0 || !starts_ms.empty()) starts_ms.push_back(start_ms);
-  }
-
-  // Puts the sample in its place. False, and nothing changes, if there is one
-  // at that time already.
-  bool Insert(int64_t time_ms, double value, int64_t start_ms) {
-    if (empty() || time_ms > times_ms.back()) {
-      PushBack(time_ms, value, start_ms);
-      return true;
-    }
-    const size_t i = LowerBound(time_ms);
-    if (times_ms[i] == time_ms) return false;
-    if (start_ms != 0 && starts_ms.empty()) starts_ms.resize(size());
-    const auto at = static_cast<std::ptrdiff_t>(i);
-    times_ms.insert(times_ms.begin() + at, time_ms);
-    values.insert(values.begin() + at, value);
-    if (start_ms != 0 || !starts_ms.empty()) {
-      starts_ms.insert(starts_ms.begin() + at, start_ms);
-    }
-    return true;
-  }
-
-  // Appends [begin, end) of `from`, whose times come after ours.
-  void AppendSlice(const SampleColumns& from, size_t begin, size_t end) {
-    if (!from.starts_ms.empty() && starts_ms.empty()) starts_ms.resize(size());
-    const auto b = static_cast<std::ptrdiff_t>(begin);
-    const auto e = static_cast<std::ptrdiff_t>(end);
-    times_ms.insert(times_ms.end(), from.times_ms.begin() + b,
-                    from.times_ms.begin() + e);
-    values.insert(values.end(), from.values.begin() + b,
-                  from.values.begin() + e);
-    if (!from.starts_ms.empty()) {
-      starts_ms.insert(starts_ms.end(), from.starts_ms.begin() + b,
-                       from.starts_ms.begin() + e);
-    } else if (!starts_ms.empty()) {
-      starts_ms.resize(times_ms.size());
-    }
   }
 };
 
-// All samples of both; at the same time that of `first` wins. `*conflicts`
-// grows by the times at which the values differ in their bits.
-inline SampleColumns Merged(const SampleColumns& first,
-                            const SampleColumns& second, uint64_t* conflicts) {
-  SampleColumns out;
-  out.times_ms.reserve(first.size() + second.size());
-  out.values.reserve(first.size() + second.size());
-  size_t i = 0, j = 0;
-  while (i < first.size() || j < second.size()) {
-    if (j == second.size() ||
-        (i < first.size() && first.times_ms[i] <= second.times_ms[j])) {
-      if (j < second.size() && first.times_ms[i] == second.times_ms[j]) {
-        if (std::bit_cast<uint64_t>(first.values[i]) !=
-            std::bit_cast<uint64_t>(second.values[j])) {
-          ++*conflicts;
-        }
-        ++j;
-      }
-      out.PushBack(first.times_ms[i], first.values[i], first.start_ms(i));
-      ++i;
-    } else {
-      out.PushBack(second.times_ms[j], second.values[j], second.start_ms(j));
-      ++j;
-    }
-  }
-  return out;
-}
+// Times ascend from run to run as well; runs are not empty.
+using SampleRuns = std::vector<SampleColumns>;
+
+// Whether two samples are the same bit for bit, start times left out.
+bool SameValue(const SampleColumns& a, size_t i, const SampleColumns& b,
+               size_t j);
+
+// All samples of both, floats only; at the same time that of `first` wins.
+// `*conflicts` grows by the times at which the values differ in their bits.
+SampleColumns Merged(const SampleColumns& first, const SampleColumns& second,
+                     uint64_t* conflicts);
+// The same for samples of any kind.
+SampleRuns MergedRuns(const SampleRuns& first, const SampleRuns& second,
+                      uint64_t* conflicts);
 
 }  // namespace vigie::store

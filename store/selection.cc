@@ -40,7 +40,7 @@ class SelectionIterator final : public SampleIterator {
       }
       absl::StatusOr<bool> more = NextCluster();
       if (!more.ok()) {
-        return Prefixed(series_.labels->ToString(), more.status());
+        return Prefixed(series_.labels.ToString(), more.status());
       }
       if (!*more) return false;
     }
@@ -203,7 +203,7 @@ class SelectionSnapshot final : public SeriesSnapshot {
 
   size_t size() const override { return selection_->series.size(); }
   const Labels& labels(size_t series) const override {
-    return *selection_->series[series].labels;
+    return selection_->series[series].labels;
   }
   std::unique_ptr<SampleIterator> Samples(size_t series) const override {
     return std::make_unique<SelectionIterator>(selection_, series);

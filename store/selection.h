@@ -15,7 +15,7 @@
 namespace vigie::store {
 
 struct SelectedSeries {
-  std::shared_ptr<const Labels> labels;
+  Labels labels;
   uint64_t id = 0;
   uint32_t metric_hash = 0;
   std::vector<WindowSet::Run> windows;  // those within the range

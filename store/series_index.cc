@@ -56,33 +56,56 @@ SeriesIdentity IdentityOf(std::string_view tenant, std::string_view labels,
   return {hash.low64, hash.high64};
 }
 
-MemSeries* SeriesIndex::Find(const SeriesIdentity& identity) const {
+uint32_t MetricHash(const Labels& labels) {
+  const std::string_view name = labels.metric_name();
+  return static_cast<uint32_t>(XXH3_64bits(name.data(), name.size()));
+}
+
+uint64_t SeriesIndex::Find(const SeriesIdentity& identity) const {
   const auto it = by_identity_.find(identity);
-  return it == by_identity_.end() ? nullptr : it->second;
+  return it == by_identity_.end() ? 0 : it->second;
 }
 
-MemSeries* SeriesIndex::FindById(uint64_t id) const {
-  const auto it = by_id_.find(id);
-  return it == by_id_.end() ? nullptr : it->second.get();
+Labels SeriesIndex::LabelsOf(uint64_t id) const { return rows_.at(id)->labels; }
+
+std::string_view SeriesIndex::TenantOf(uint64_t id) const {
+  return rows_.at(id)->tenant;
 }
 
-MemSeries& SeriesIndex::Add(std::unique_ptr<MemSeries> owned) {
-  MemSeries& series = *owned;
-  VIGIE_CHECK(by_id_.emplace(series.id, std::move(owned)).second);
-  VIGIE_CHECK(by_identity_.emplace(series.identity, &series).second);
-  TenantIndex& index = tenants_[series.tenant];
+uint32_t SeriesIndex::MetricHashOf(uint64_t id) const {
+  return MetricHash(rows_.at(id)->labels);
+}
+
+bool SeriesIndex::Is(uint64_t id, std::string_view tenant,
+                     const Labels& labels) const {
+  const Row& row = *rows_.at(id);
+  return row.tenant == tenant && row.labels == labels;
+}
+
+void SeriesIndex::Add(uint64_t id, const SeriesIdentity& identity,
+                      std::string_view tenant, const Labels& labels) {
+  auto row = std::make_unique<Row>();
+  row->identity = identity;
+  row->tenant = tenant;
+  row->labels = labels;
+  VIGIE_CHECK(rows_.emplace(id, std::move(row)).second);
+  VIGIE_CHECK(by_identity_.emplace(identity, id).second);
+  auto of_tenant = tenants_.find(tenant);
+  if (of_tenant == tenants_.end()) {
+    of_tenant = tenants_.try_emplace(std::string(tenant)).first;
+  }
+  TenantIndex& index = of_tenant->second;
   // Ids are given in ascending order, but rows and frames may be read back in
   // another.
   auto add = [&](IdList* ids) {
-    if (ids->empty() || ids->back() < series.id) {
-      ids->push_back(series.id);
+    if (ids->empty() || ids->back() < id) {
+      ids->push_back(id);
     } else {
-      ids->insert(std::lower_bound(ids->begin(), ids->end(), series.id),
-                  series.id);
+      ids->insert(std::lower_bound(ids->begin(), ids->end(), id), id);
     }
   };
   add(&index.all);
-  for (const LabelView& label : *series.labels) {
+  for (const LabelView& label : labels) {
     auto name = index.names.find(label.name);
     if (name == index.names.end()) {
       name = index.names.emplace(std::string(label.name), Values()).first;
@@ -93,7 +116,6 @@ MemSeries& SeriesIndex::Add(std::unique_ptr<MemSeries> owned) {
     }
     add(&value->second);
   }
-  return series;
 }
 
 void SeriesIndex::Remove(const absl::flat_hash_set<uint64_t>& ids) {
@@ -102,10 +124,10 @@ void SeriesIndex::Remove(const absl::flat_hash_set<uint64_t>& ids) {
                       absl::flat_hash_set<std::pair<std::string, std::string>>>
       touched;
   for (const uint64_t id : ids) {
-    const MemSeries* series = FindById(id);
-    if (series == nullptr) continue;
-    auto& pairs = touched[series->tenant];
-    for (const LabelView& label : *series->labels) {
+    const auto row = rows_.find(id);
+    if (row == rows_.end()) continue;
+    auto& pairs = touched[row->second->tenant];
+    for (const LabelView& label : row->second->labels) {
       pairs.emplace(label.name, label.value);
     }
   }
@@ -124,10 +146,10 @@ void SeriesIndex::Remove(const absl::flat_hash_set<uint64_t>& ids) {
     if (index.all.empty()) tenants_.erase(at);
   }
   for (const uint64_t id : ids) {
-    const auto it = by_id_.find(id);
-    if (it == by_id_.end()) continue;
+    const auto it = rows_.find(id);
+    if (it == rows_.end()) continue;
     by_identity_.erase(it->second->identity);
-    by_id_.erase(it);
+    rows_.erase(it);
   }
 }
 
@@ -181,7 +203,7 @@ absl::Status SeriesIndex::Filter(const Matcher& matcher, std::stop_token stop,
     if (++steps % kStopStride == 0 && stop.stop_requested()) {
       return Cancelled();
     }
-    if (matcher.Matches(*FindById(id)->labels)) kept.push_back(id);
+    if (matcher.Matches(rows_.at(id)->labels)) kept.push_back(id);
   }
   *ids = std::move(kept);
   return absl::OkStatus();
@@ -292,10 +314,6 @@ std::vector<std::string_view> SeriesIndex::Tenants() const {
   std::vector<std::string_view> tenants;
   for (const auto& [tenant, index] : tenants_) tenants.push_back(tenant);
   return tenants;
-}
-
-void SeriesIndex::VisitAll(absl::FunctionRef<void(MemSeries&)> visit) const {
-  for (const auto& [id, series] : by_id_) visit(*series);
 }
 
 }  // namespace vigie::store

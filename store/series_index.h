@@ -1,11 +1,10 @@
 // SeriesIndex finds series: by identity when samples come in, by matchers when
-// they are asked for. It holds every series that has samples anywhere within
-// retention; per tenant, postings name the series of each label pair.
+// they are asked for. It holds their names; the samples are the head's. Per
+// tenant, postings name the series of each label pair.
 // Thread-compatible: the head's lock guards it.
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -17,11 +16,8 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/strings.h"
-#include "model/exemplar.h"
 #include "model/labels.h"
 #include "model/matcher.h"
-#include "store/sample_columns.h"
-#include "store/windows.h"
 
 namespace vigie::store {
 
@@ -42,38 +38,29 @@ inline constexpr size_t kIdentitySecretBytes = 192;
 SeriesIdentity IdentityOf(std::string_view tenant, std::string_view labels,
                           std::string_view secret);
 
-// One series in memory.
-struct MemSeries {
-  static constexpr int64_t kNoSamples = std::numeric_limits<int64_t>::min();
-
-  uint64_t id = 0;
-  SeriesIdentity identity;
-  std::string tenant;
-  std::shared_ptr<const Labels> labels;
-  int64_t newest_ms = kNoSamples;
-  WindowSet windows;   // where it has samples, in memory or in blocks
-  SampleColumns open;  // not sealed yet
-  std::shared_ptr<const SampleColumns> sealing;  // on their way into a block
-  std::vector<Exemplar> exemplars;  // the newest ones, as they came
-  bool stored = false;              // its row is in the blocks
-  bool dirty = false;               // something of it is only in the log
-  bool exemplars_dirty = false;     // and its exemplars are part of that
-
-  // Of the writer alone: the batch that touched it last, and its slot there.
-  uint64_t batch = 0;
-  uint32_t slot = 0;
-};
+// Brings the series of one metric next to each other; it identifies nothing.
+uint32_t MetricHash(const Labels& labels);
 
 class SeriesIndex {
  public:
   using IdList = std::vector<uint64_t>;  // ascending
 
-  MemSeries* Find(const SeriesIdentity& identity) const;
-  MemSeries* FindById(uint64_t id) const;  // null if there is none
+  // The id of a series, 0 if there is none.
+  uint64_t Find(const SeriesIdentity& identity) const;
+  bool Contains(uint64_t id) const { return rows_.contains(id); }
 
-  // Its id and identity must be new.
-  MemSeries& Add(std::unique_ptr<MemSeries> series);
+  // Both `id` and `identity` must be new.
+  void Add(uint64_t id, const SeriesIdentity& identity, std::string_view tenant,
+           const Labels& labels);
+  // Those of `ids` that are there.
   void Remove(const absl::flat_hash_set<uint64_t>& ids);
+
+  // Of a series that must be there.
+  Labels LabelsOf(uint64_t id) const;
+  std::string_view TenantOf(uint64_t id) const;
+  uint32_t MetricHashOf(uint64_t id) const;
+  // Whether it is the series of that tenant and those labels.
+  bool Is(uint64_t id, std::string_view tenant, const Labels& labels) const;
 
   // Those that match all of `matchers`. A regex runs at most once per distinct
   // value of its label. kCancelled once `stop` is requested.
@@ -92,8 +79,7 @@ class SeriesIndex {
   const IdList& All(std::string_view tenant) const;
   std::vector<std::string_view> Tenants() const;
 
-  size_t size() const { return by_id_.size(); }
-  void VisitAll(absl::FunctionRef<void(MemSeries&)> visit) const;
+  size_t size() const { return rows_.size(); }
 
  private:
   using Values = StringMap<IdList>;
@@ -109,8 +95,14 @@ class SeriesIndex {
   absl::Status Filter(const Matcher& matcher, std::stop_token stop,
                       IdList* ids) const;
 
-  absl::flat_hash_map<uint64_t, std::unique_ptr<MemSeries>> by_id_;
-  absl::flat_hash_map<SeriesIdentity, MemSeries*> by_identity_;
+  struct Row {
+    SeriesIdentity identity;
+    std::string tenant;
+    Labels labels;
+  };
+
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Row>> rows_;
+  absl::flat_hash_map<SeriesIdentity, uint64_t> by_identity_;
   StringMap<TenantIndex> tenants_;
 };
 
