@@ -1,0 +1,309 @@
+#include "store/open_chunk.h"
+
+#include <gmock/gmock.h>
+
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <random>
+#include <variant>
+
+#include "model/sample.h"
+
+namespace vigie::store {
+namespace {
+
+using AnyValue = std::variant<double, IntegerHistogram, FloatHistogram>;
+
+struct AnySample {
+  int64_t time_ms = 0;
+  int64_t start_ms = 0;
+  AnyValue value;
+};
+
+void Append(const AnySample& sample, OpenChunk* chunk) {
+  std::visit(
+      [&](const auto& value) {
+        chunk->Append(sample.time_ms, sample.start_ms, value);
+      },
+      sample.value);
+}
+
+OpenChunk Packed(const std::vector<AnySample>& samples) {
+  OpenChunk chunk;
+  for (const AnySample& sample : samples) Append(sample, &chunk);
+  return chunk;
+}
+
+void ExpectSameBits(double a, double b) {
+  ASSERT_EQ(std::bit_cast<uint64_t>(a), std::bit_cast<uint64_t>(b));
+}
+
+template <class Count>
+void ExpectSameBits(const BasicHistogram<Count>& a,
+                    const BasicHistogram<Count>& b) {
+  const auto bits = [](BasicHistogram<Count> h) {
+    std::vector<uint64_t> bits;
+    for (const double v : {h.zero_threshold, h.sum}) {
+      bits.push_back(std::bit_cast<uint64_t>(v));
+    }
+    for (const double v : h.custom_values) {
+      bits.push_back(std::bit_cast<uint64_t>(v));
+    }
+    bits.push_back(std::bit_cast<uint64_t>(h.zero_count));
+    bits.push_back(std::bit_cast<uint64_t>(h.count));
+    for (const Count v : h.positive_buckets) {
+      bits.push_back(std::bit_cast<uint64_t>(v));
+    }
+    for (const Count v : h.negative_buckets) {
+      bits.push_back(std::bit_cast<uint64_t>(v));
+    }
+    return bits;
+  };
+  ASSERT_EQ(bits(a), bits(b));
+  ASSERT_EQ(a.schema, b.schema);
+  ASSERT_EQ(a.reset_hint, b.reset_hint);
+  ASSERT_EQ(a.positive_spans, b.positive_spans);
+  ASSERT_EQ(a.negative_spans, b.negative_spans);
+}
+
+// What Decode gives is what went in, and runs are as long as they can be.
+void ExpectHolds(const OpenChunk& chunk, const std::vector<AnySample>& in) {
+  SampleRuns runs;
+  chunk.Decode(&runs);
+  ASSERT_EQ(chunk.size(), in.size());
+  size_t at = 0;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    const SampleColumns& run = runs[r];
+    ASSERT_TRUE(r == 0 || run.kind != runs[r - 1].kind);
+    for (size_t i = 0; i < run.size(); ++i, ++at) {
+      ASSERT_LT(at, in.size());
+      ASSERT_EQ(run.times_ms[i], in[at].time_ms);
+      ASSERT_EQ(run.start_ms(i), in[at].start_ms);
+      ASSERT_EQ(static_cast<size_t>(run.kind), in[at].value.index());
+      if (run.kind == SampleKind::kFloat) {
+        ExpectSameBits(run.values[i], std::get<double>(in[at].value));
+      } else if (run.kind == SampleKind::kIntegerHistogram) {
+        ExpectSameBits(run.integer_histograms[i],
+                       std::get<IntegerHistogram>(in[at].value));
+      } else {
+        ExpectSameBits(run.float_histograms[i],
+                       std::get<FloatHistogram>(in[at].value));
+      }
+    }
+  }
+  ASSERT_EQ(at, in.size());
+}
+
+// A double of one of the sorts that series are made of, or that break codecs.
+double RandomDouble(uint64_t sort, double last, std::mt19937_64* random) {
+  const double odd[] = {0.0,
+                        -0.0,
+                        StaleMarker(),
+                        NormalNan(),
+                        std::bit_cast<double>(~uint64_t{0}),
+                        std::numeric_limits<double>::infinity(),
+                        -std::numeric_limits<double>::infinity(),
+                        std::numeric_limits<double>::denorm_min(),
+                        std::numeric_limits<double>::max(),
+                        9007199254740991.0,
+                        9007199254740992.0,
+                        -9007199254740992.0,
+                        9223372036854775808.0};
+  switch (sort % 6) {
+    case 0:
+      return odd[(*random)() % std::size(odd)];
+    case 1:
+      return std::bit_cast<double>((*random)());
+    case 2:
+      return static_cast<double>((*random)() % (1ull << sort % 50)) /
+             std::pow(10, sort % 8);
+    case 3:
+      return std::trunc(last) + static_cast<double>((*random)() % 300);
+    case 4:
+      return last;
+    default:
+      return last + std::ldexp(static_cast<double>((*random)() % 1000), -20);
+  }
+}
+
+template <class Histogram>
+Histogram RandomHistogram(const Histogram& last, std::mt19937_64* random) {
+  Histogram h = last;
+  if (h.positive_buckets.empty() || (*random)() % 4 == 0) {
+    h = Histogram();
+    h.schema = (*random)() % 4 == 0 ? -53 : static_cast<int>((*random)() % 9);
+    h.zero_threshold = (*random)() % 2 == 0 ? 0 : 1e-128;
+    h.reset_hint = static_cast<CounterResetHint>((*random)() % 4);
+    h.positive_spans = {{static_cast<int32_t>((*random)()), 2}, {3, 1}};
+    h.positive_buckets.resize(3);
+    if ((*random)() % 2 == 0) {
+      h.negative_spans = {{-7, 4}};
+      h.negative_buckets.resize(4);
+    }
+    if (h.schema == -53) h.custom_values = {0.1, NormalNan(), 10};
+  }
+  const auto step = [&](auto* count) {
+    using Count = std::remove_reference_t<decltype(*count)>;
+    *count = (*random)() % 8 == 0
+                 ? std::bit_cast<Count>((*random)())
+                 : *count + static_cast<Count>((*random)() % 9);
+  };
+  for (auto& bucket : h.positive_buckets) step(&bucket);
+  for (auto& bucket : h.negative_buckets) step(&bucket);
+  step(&h.zero_count);
+  step(&h.count);
+  h.sum = (*random)() % 8 == 0 ? StaleMarker() : h.sum + 0.25;
+  return h;
+}
+
+std::vector<AnySample> RandomSamples(uint64_t seed, size_t count) {
+  std::mt19937_64 random(seed);
+  std::vector<AnySample> samples;
+  int64_t time_ms = static_cast<int64_t>(random() >> 2) - (int64_t{1} << 61);
+  int64_t step_ms = 15'000;
+  uint64_t sort = random();
+  double last = 0;
+  IntegerHistogram integer;
+  FloatHistogram floats;
+  int64_t start_ms = 0;
+  size_t kind = 0;
+  const uint64_t kinds = seed % 3 == 0 ? 3 : 1;
+  for (size_t i = 0; i < count; ++i) {
+    if (random() % 16 == 0) sort = random();
+    if (random() % 8 == 0) kind = random() % kinds;
+    if (random() % 16 == 0) {
+      step_ms = static_cast<int64_t>(1 + random() % (1ull << random() % 40));
+    }
+    if (seed % 4 == 0 && random() % 8 == 0) {
+      start_ms = static_cast<int64_t>(random() >> random() % 64);
+    }
+    AnySample sample{time_ms, start_ms, 0.0};
+    if (kind == 0) {
+      sample.value = last = RandomDouble(sort, last, &random);
+    } else if (kind == 1) {
+      sample.value = integer = RandomHistogram(integer, &random);
+    } else {
+      sample.value = floats = RandomHistogram(floats, &random);
+    }
+    samples.push_back(std::move(sample));
+    time_ms +=
+        seed % 5 == 0 ? step_ms + static_cast<int64_t>(random() % 10) : step_ms;
+  }
+  return samples;
+}
+
+TEST(OpenChunkTest, AnEmptyOneTakesNothingOnTheHeap) {
+  const OpenChunk chunk;
+  SampleRuns runs;
+  chunk.Decode(&runs);
+
+  EXPECT_TRUE(chunk.empty());
+  EXPECT_EQ(chunk.bytes(), 0u);
+  EXPECT_TRUE(runs.empty());
+}
+
+TEST(OpenChunkTest, WhatGoesInComesOutBitForBit) {
+  for (uint64_t seed = 1; seed <= 300; ++seed) {
+    SCOPED_TRACE(seed);
+    const std::vector<AnySample> in = RandomSamples(seed, 1 + seed * 7 % 200);
+    ASSERT_NO_FATAL_FAILURE(ExpectHolds(Packed(in), in));
+  }
+}
+
+TEST(OpenChunkTest, TellsTheLastSampleOfEveryKindAsItGoes) {
+  for (uint64_t seed = 3; seed <= 60; seed += 3) {
+    SCOPED_TRACE(seed);
+    OpenChunk chunk;
+    const std::vector<AnySample> in = RandomSamples(seed, 60);
+    for (const AnySample& sample : in) {
+      Append(sample, &chunk);
+      ASSERT_EQ(chunk.first_time_ms(), in[0].time_ms);
+      ASSERT_EQ(chunk.last_time_ms(), sample.time_ms);
+      ASSERT_EQ(chunk.last_start_ms(), sample.start_ms);
+      ASSERT_EQ(static_cast<size_t>(chunk.last_kind()), sample.value.index());
+      if (const auto* value = std::get_if<double>(&sample.value)) {
+        ExpectSameBits(chunk.last_value(), *value);
+        ASSERT_EQ(chunk.last_integer_histogram(), nullptr);
+      } else if (const auto* h = std::get_if<IntegerHistogram>(&sample.value)) {
+        ASSERT_NO_FATAL_FAILURE(
+            ExpectSameBits(*chunk.last_integer_histogram(), *h));
+        ASSERT_EQ(chunk.last_float_histogram(), nullptr);
+      } else {
+        ASSERT_NO_FATAL_FAILURE(
+            ExpectSameBits(*chunk.last_float_histogram(),
+                           std::get<FloatHistogram>(sample.value)));
+      }
+    }
+  }
+}
+
+TEST(OpenChunkTest, TakesTheWholeRangeOfTimesAndStarts) {
+  constexpr int64_t kMin = std::numeric_limits<int64_t>::min();
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  const std::vector<AnySample> in = {
+      {kMin, kMax, 1.0}, {0, kMin, 2.0}, {1, 0, 3.0}, {kMax, kMax, 4.0}};
+
+  ExpectHolds(Packed(in), in);
+}
+
+TEST(OpenChunkTest, ACopyStaysAsItIsWhileTheOtherGrows) {
+  for (const uint64_t seed : {1u, 2u, 3u, 12u}) {
+    SCOPED_TRACE(seed);
+    const std::vector<AnySample> in = RandomSamples(seed, 100);
+    std::vector<AnySample> half(in.begin(), in.begin() + 50);
+    OpenChunk chunk = Packed(half);
+
+    OpenChunk copy = chunk.Copy();
+    for (size_t i = 50; i < in.size(); ++i) Append(in[i], &chunk);
+
+    ASSERT_NO_FATAL_FAILURE(ExpectHolds(copy, half));
+    ASSERT_NO_FATAL_FAILURE(ExpectHolds(chunk, in));
+    for (size_t i = 50; i < in.size(); ++i) Append(in[i], &copy);
+    ASSERT_NO_FATAL_FAILURE(ExpectHolds(copy, in));
+  }
+}
+
+TEST(OpenChunkTest, MovesLeaveAnEmptyOneThatTakesSamplesAgain) {
+  const std::vector<AnySample> in = RandomSamples(3, 40);
+  OpenChunk chunk = Packed(in);
+
+  OpenChunk moved = std::move(chunk);
+  chunk = OpenChunk();
+  chunk.Append(1, 0, 5.5);
+
+  ASSERT_NO_FATAL_FAILURE(ExpectHolds(moved, in));
+  ExpectHolds(chunk, {{1, 0, 5.5}});
+  moved.Clear();
+  EXPECT_EQ(moved.bytes(), 0u);
+}
+
+TEST(OpenChunkTest, DecodeGoesOnWithTheLastRunOfItsKind) {
+  SampleRuns runs(1);
+  runs[0].PushBack(1, 1.0, 0);
+
+  Packed({{2, 0, 2.0}, {3, 0, IntegerHistogram()}}).Decode(&runs);
+
+  ASSERT_EQ(runs.size(), 2u);
+  EXPECT_THAT(runs[0].values, ::testing::ElementsAre(1, 2));
+  EXPECT_THAT(runs[1].times_ms, ::testing::ElementsAre(3));
+}
+
+// What a scrape looks like: ids of 9 samples in the 48 bytes of a series.
+TEST(OpenChunkTest, NineSamplesOfACounterTakeAtMostFiftySixBytes) {
+  OpenChunk chunk;
+  for (int i = 0; i < 9; ++i) {
+    chunk.Append(1'763'700'000'123 + i * 15'000, 0, 1e6 + i * 37);
+  }
+
+  EXPECT_LE(chunk.bytes(), 56u);
+}
+
+TEST(OpenChunkDeathTest, ATimeNotAfterTheLastIsABrokenInvariant) {
+  OpenChunk chunk = Packed({{5, 0, 1.0}});
+
+  EXPECT_DEATH(chunk.Append(5, 0, 2.0), "broken invariant");
+}
+
+}  // namespace
+}  // namespace vigie::store
