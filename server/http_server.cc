@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
@@ -98,7 +99,9 @@ struct Core {
   // Connections are in it from accept until they are closed.
   absl::flat_hash_map<Connection*, std::weak_ptr<Connection>> connections
       ABSL_GUARDED_BY(mutex);
-  bool draining ABSL_GUARDED_BY(mutex) = false;
+  // Written under the mutex. Connections look at it themselves, as they are
+  // told one after the other.
+  std::atomic<bool> draining = false;
 };
 
 // Runs `work` on the codec pool; the caller goes on where it was.
@@ -314,7 +317,7 @@ asio::awaitable<bool> Connection::ServeOne() {
   HttpAnswer answer = co_await Handle(std::move(request));
   ReleaseBody();
   if (cancelled_) co_return false;
-  form.keep_alive = form.keep_alive && !draining_;
+  form.keep_alive = form.keep_alive && !draining_ && !core_.draining;
   form.now_ms = core_.clock.NowMs();
   co_return co_await Send(std::move(answer), form) && form.keep_alive;
 }

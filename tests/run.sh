@@ -89,6 +89,10 @@ test_step() {
   passed=$((passed + all - bad))
   failed=$((failed + bad))
   note "$name" $((SECONDS - begin)) "$((all - bad)) passed, $bad failed"
+  # By name at the end too, as the log above may be cut.
+  [ "$bad" -eq 0 ] || while read -r failure; do
+    summary+=("  $failure")
+  done < <(sed -n '/The following tests FAILED/,/^Errors/s/^[[:space:]]*[0-9]* - //p' "$log")
 }
 
 configure() { cmake --preset "$1" >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; false; }; }
