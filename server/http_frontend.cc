@@ -71,7 +71,10 @@ class Frontend final : public HttpFrontend {
                      [this](HttpRequest request, Responder responder) {
                        router_.Handle(std::move(request), std::move(responder));
                      },
-                     codec_, dependencies_.clock, dependencies_.registry));
+                     codec_, dependencies_.clock, dependencies_.registry,
+                     [this](const HttpRequest& request) {
+                       return router_.IsCancellable(request);
+                     }));
     return absl::OkStatus();
   }
 
@@ -132,7 +135,8 @@ void Frontend::AddRoutes() {
   router_.Add({.methods = {"POST"},
                .path = "/api/v1/write",
                .name = "/api/v1/write",
-               .place = Place::kCodec},
+               .place = Place::kDecode,
+               .cancellable = false},
               [this](HttpRequest request, Responder responder) {
                 RemoteWrite(std::move(request), std::move(responder));
               });

@@ -43,13 +43,17 @@ class HttpServer {
  public:
   // Called on an I/O thread, so it must not block or compute for long.
   using Handler = std::function<void(HttpRequest, Responder)>;
+  // Whether a request, its head read, is to be stopped when its client leaves.
+  // Watching costs a few microseconds; null: all are.
+  using Watched = std::function<bool(const HttpRequest&)>;
 
   // `address` is "host:port"; port 0 picks one. kUnavailable, naming address
   // and cause, if it cannot be had. `codec`, `clock` and `registry` outlive
   // the server, and whatever the handler hands a Responder to answers in time.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(
       const std::string& address, const HttpLimits& limits, Handler handler,
-      TaskPool& codec, const Clock& clock, prometheus::Registry& registry);
+      TaskPool& codec, const Clock& clock, prometheus::Registry& registry,
+      Watched watched = nullptr);
 
   // Shuts down without patience, if not done before. Waits for handlers that
   // still owe an answer.

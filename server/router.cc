@@ -123,6 +123,17 @@ Router::Match Router::Find(HttpRequest* request) const {
   return match;
 }
 
+bool Router::IsCancellable(const HttpRequest& request) const {
+  for (const auto& route : routes_) {
+    std::string_view segment;
+    if (!route->options.cancellable && route->Matches(request.path, &segment) &&
+        route->Takes(request.method)) {
+      return false;
+    }
+  }
+  return true;
+}
+
 Responder Router::Measured(const Route& route, const HttpRequest& request,
                            Responder responder) const {
   return Responder(
@@ -184,7 +195,10 @@ void Router::Handle(HttpRequest request, Responder responder) const {
 
 void Router::Dispatch(const Route& route, HttpRequest request,
                       Responder responder) const {
-  if (route.options.place == Place::kCaller) {
+  const bool at_once = route.options.place == Place::kCaller ||
+                       (route.options.place == Place::kDecode &&
+                        request.body.size() <= kShortBodyBytesMax);
+  if (at_once) {
     route.handler(std::move(request), std::move(responder));
     return;
   }
@@ -195,7 +209,7 @@ void Router::Dispatch(const Route& route, HttpRequest request,
   };
   auto work =
       std::make_shared<Work>(Work{std::move(request), std::move(responder)});
-  if (route.options.place == Place::kCodec) {
+  if (route.options.place != Place::kQueries) {
     TaskPool::Task task = [&route, work] {
       route.handler(std::move(work->request), std::move(work->responder));
     };

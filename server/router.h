@@ -27,6 +27,7 @@ namespace vigie::server {
 enum class Place {
   kCaller,   // on the I/O thread: returns at once
   kCodec,    // costs processor time, never waits
+  kDecode,   // so too, but a short body on the I/O thread: a hop costs more
   kQueries,  // queues with the queries; 503 when the queue is full
 };
 
@@ -37,7 +38,13 @@ struct RouteOptions {
   std::string name;
   Place place = Place::kQueries;
   bool before_ready = false;  // answers even while vigie starts
+  // False: the work is done even if the client leaves, as its end is quick or
+  // what it brought is to be kept.
+  bool cancellable = true;
 };
+
+// Decoding as much takes about a millisecond, if the body is compressed.
+inline constexpr size_t kShortBodyBytesMax = 256 << 10;
 
 class Router {
  public:
@@ -53,6 +60,8 @@ class Router {
   void AddSimple(RouteOptions options, SimpleHandler handler);
 
   void Handle(HttpRequest request, Responder responder) const;
+  // False if the request goes to a route that is not cancellable.
+  bool IsCancellable(const HttpRequest& request) const;
 
   void SetReady(bool ready) { ready_ = ready; }
   bool ready() const { return ready_; }

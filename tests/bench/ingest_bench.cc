@@ -103,7 +103,7 @@ class Bench {
   Bench(const Flags& flags, std::string directory, const std::string& memory)
       : flags_(flags),
         directory_(std::move(directory)),
-        log_files_(directory_, memory),
+        log_files_(directory_ + "/log", memory + "/log"),
         clock_(kStartMs + Fleet::kIntervalMs),
         fleet_(flags.series, kStartMs),
         refs_(flags.series) {}
@@ -134,7 +134,7 @@ class Bench {
   void Open() {
     registry_ = std::make_unique<prometheus::Registry>();
     store::LocalStoreOptions options;
-    if (flags_.log_in_memory) options.log_files = &log_files_;
+    if (flags_.log_in_memory) options.files = &log_files_;
     auto opened =
         store::LocalStore::Open(directory_, options, clock_, *registry_);
     if (!opened.ok()) {

@@ -37,7 +37,7 @@ PARSER = ("model", "base")
 THIRD_PARTY = (
     (r"rocksdb/", r"store/[^/]+\.cc"),
     (r"grpc(pp)?/|.*\.grpc\.pb\.h", r"(collector|server|sdk)/.*\.cc"),
-    (r"boost/(beast|asio)", r"server/.*\.cc"),
+    (r"boost/(beast|asio)", r"server/(.*\.cc|http_connection\.h)"),
     (r"boost/math", r"canary/[^/]+\.cc"),
     (r"curl/", r"base/net/.*\.cc"),
     (r"re2/", r"model/.*\.(cc|h)"),

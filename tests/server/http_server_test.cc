@@ -48,7 +48,7 @@ class HttpServerTest : public ::testing::Test {
         [this](HttpRequest request, Responder responder) {
           Handle(std::move(request), std::move(responder));
         },
-        codec_, clock_, registry_);
+        codec_, clock_, registry_, watched_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -95,6 +95,7 @@ class HttpServerTest : public ::testing::Test {
   prometheus::Registry registry_;
   TaskPool codec_{2, 1000};
   HttpLimits limits_;
+  HttpServer::Watched watched_;
   std::mutex mutex_;
   std::condition_variable changed_;
   HttpRequest held_request_;
@@ -460,6 +461,36 @@ TEST_F(HttpServerTest, StopsTheWorkForAClientThatLeaves) {
     return held_request_.stop.stop_requested();
   }));
   held_->Answer({});
+}
+
+TEST_F(HttpServerTest, EndsTheWorkOfAClientThatLeavesWhereItIsNotWatched) {
+  watched_ = [](const HttpRequest& request) { return request.method == "GET"; };
+  Start();
+  RawHttpClient client = Client();
+  client.Send("POST /hold HTTP/1.1\r\nHost: t\r\nContent-Length: 0\r\n\r\n");
+  AwaitHeld();
+
+  client.Close();
+  EXPECT_EQ(Client().Get("/").status, 200);  // the event loop has gone round
+  EXPECT_FALSE(held_request_.stop.stop_requested());
+  held_->Answer({});
+  server_->Shutdown(absl::Seconds(10));
+
+  EXPECT_FALSE(held_request_.stop.stop_requested());
+}
+
+TEST_F(HttpServerTest, CountsTheIdleTimeFromTheLastAnswer) {
+  limits_.header_timeout = absl::Milliseconds(1);  // the timer goes off early
+  limits_.idle_timeout = absl::Milliseconds(300);
+  Start();
+  RawHttpClient client = Client();
+  const int64_t begin_ns = clock_.MonotonicNs();
+
+  EXPECT_EQ(client.Get("/").status, 200);
+  EXPECT_TRUE(client.AwaitEnd());
+
+  EXPECT_GE(clock_.MonotonicNs() - begin_ns, 300'000'000);
+  EXPECT_EQ(Fault("idle_timeout"), 1);
 }
 
 TEST_F(HttpServerTest, DoesNotTakeAPipelinedRequestForAClientThatLeaves) {

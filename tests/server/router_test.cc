@@ -5,6 +5,8 @@
 
 #include <condition_variable>
 #include <mutex>
+#include <thread>
+#include <vector>
 
 #include "tests/support/simulated_clock.h"
 
@@ -112,6 +114,60 @@ TEST_F(RouterTest, IsUnavailableUntilReadyButHealthy) {
 
   EXPECT_EQ(Ask("GET", "/query").status, 503);
   EXPECT_EQ(Ask("GET", "/healthy").status, 200);
+}
+
+TEST_F(RouterTest, DecodesShortBodiesOnTheThreadThatCalls) {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::vector<std::thread::id> ran;
+  int answered = 0;
+  router_.AddSimple({.methods = {"POST"},
+                     .path = "/write",
+                     .name = "write",
+                     .place = Place::kDecode},
+                    [&](const HttpRequest&) {
+                      std::lock_guard lock(mutex);
+                      ran.push_back(std::this_thread::get_id());
+                      return HttpAnswer{};
+                    });
+  const auto write = [&](size_t bytes) {
+    HttpRequest request;
+    request.method = "POST";
+    request.path = "/write";
+    request.body.resize(bytes);
+    router_.Handle(std::move(request), Responder([&](HttpAnswer answer) {
+                     std::lock_guard lock(mutex);
+                     answered += answer.status == 200;
+                     changed.notify_all();
+                   }));
+  };
+
+  write(kShortBodyBytesMax);
+  write(kShortBodyBytesMax + 1);
+
+  std::unique_lock lock(mutex);
+  changed.wait(lock, [&] { return answered == 2; });
+  EXPECT_EQ(ran[0], std::this_thread::get_id());
+  EXPECT_NE(ran[1], std::this_thread::get_id());
+}
+
+TEST_F(RouterTest, OnlyRoutesThatSaySoAreNotCancellable) {
+  router_.AddSimple({.methods = {"POST"},
+                     .path = "/write",
+                     .name = "write",
+                     .place = Place::kCaller,
+                     .cancellable = false},
+                    [](const HttpRequest&) { return HttpAnswer{}; });
+  const auto cancellable = [&](std::string method, std::string path) {
+    HttpRequest request;
+    request.method = std::move(method);
+    request.path = std::move(path);
+    return router_.IsCancellable(request);
+  };
+
+  EXPECT_FALSE(cancellable("POST", "/write"));
+  EXPECT_TRUE(cancellable("GET", "/write"));
+  EXPECT_TRUE(cancellable("POST", "/query"));
 }
 
 TEST_F(RouterTest, RefusesQueriesThatTheQueueCannotHold) {
