@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "store/byte_coding.h"
 #include "store/decimal.h"
+#include "store/histogram_codec.h"
 
 namespace vigie::store {
 namespace {
@@ -121,72 +122,6 @@ void TakeCount(ByteReader* in, double* count) {
 }
 
 template <class Histogram>
-bool SameBounds(const Histogram& a, const Histogram& b) {
-  if (a.custom_values.size() != b.custom_values.size()) return false;
-  for (size_t i = 0; i < a.custom_values.size(); ++i) {
-    if (std::bit_cast<uint64_t>(a.custom_values[i]) !=
-        std::bit_cast<uint64_t>(b.custom_values[i])) {
-      return false;
-    }
-  }
-  return true;
-}
-
-template <class Histogram>
-bool SameLayout(const Histogram& a, const Histogram& b) {
-  return a.reset_hint == b.reset_hint && a.schema == b.schema &&
-         std::bit_cast<uint64_t>(a.zero_threshold) ==
-             std::bit_cast<uint64_t>(b.zero_threshold) &&
-         a.positive_spans == b.positive_spans &&
-         a.negative_spans == b.negative_spans &&
-         a.positive_buckets.size() == b.positive_buckets.size() &&
-         a.negative_buckets.size() == b.negative_buckets.size() &&
-         SameBounds(a, b);
-}
-
-template <class Histogram>
-void PutLayout(const Histogram& h, std::string* out) {
-  out->push_back(static_cast<char>(h.reset_hint));
-  PutZigzag(h.schema, out);
-  PutFixed64(std::bit_cast<uint64_t>(h.zero_threshold), out);
-  for (const auto* spans : {&h.positive_spans, &h.negative_spans}) {
-    PutVarint(spans->size(), out);
-    for (const BucketSpan& span : *spans) {
-      PutZigzag(span.offset, out);
-      PutVarint(span.length, out);
-    }
-  }
-  PutVarint(h.positive_buckets.size(), out);
-  PutVarint(h.negative_buckets.size(), out);
-  PutVarint(h.custom_values.size(), out);
-  for (const double bound : h.custom_values) {
-    PutFixed64(std::bit_cast<uint64_t>(bound), out);
-  }
-}
-
-// Counts are 0 after it.
-template <class Histogram>
-void TakeLayout(ByteReader* in, Histogram* h) {
-  *h = Histogram();
-  h->reset_hint = static_cast<CounterResetHint>(in->Byte());
-  h->schema = static_cast<int32_t>(in->ZigzagVarint());
-  h->zero_threshold = std::bit_cast<double>(in->Fixed64());
-  for (auto* spans : {&h->positive_spans, &h->negative_spans}) {
-    spans->resize(in->Varint());
-    for (BucketSpan& span : *spans) {
-      span.offset = static_cast<int32_t>(in->ZigzagVarint());
-      span.length = static_cast<uint32_t>(in->Varint());
-    }
-  }
-  h->positive_buckets.resize(in->Varint());
-  h->negative_buckets.resize(in->Varint());
-  h->custom_values.resize(in->Varint());
-  for (double& bound : h->custom_values) {
-    bound = std::bit_cast<double>(in->Fixed64());
-  }
-}
-
-template <class Histogram>
 void PutCounts(const Histogram& h, const Histogram& last, std::string* out) {
   PutCount(h.zero_count, last.zero_count, out);
   PutCount(h.count, last.count, out);
@@ -208,11 +143,15 @@ void TakeCounts(ByteReader* in, Histogram* h) {
   for (auto& bucket : h->negative_buckets) TakeCount(in, &bucket);
 }
 
-// A histogram as bytes: 1 and its layout, or 0 for the layout of the one
-// before it; then its counts.
+// A histogram as bytes: its reset hint, with kNewLayout its layout, else that
+// of the one before it; then its counts.
+constexpr uint8_t kNewLayout = 0x80;
+
 template <class Histogram>
 void TakeHistogram(ByteReader* in, Histogram* h) {
-  if (in->Byte() != 0) TakeLayout(in, h);
+  const uint8_t head = in->Byte();
+  if ((head & kNewLayout) != 0) VIGIE_CHECK(TakeLayout(in, h));
+  h->reset_hint = static_cast<CounterResetHint>(head & ~kNewLayout);
   TakeCounts(in, h);
 }
 
@@ -427,10 +366,11 @@ void OpenChunk::AppendHistogram(uint8_t token, const Histogram& histogram) {
   const auto* before = std::get_if<Histogram>(&last);
   std::string bytes(1, static_cast<char>(token));
   if (before != nullptr && SameLayout(histogram, *before)) {
-    bytes.push_back(0);
+    bytes.push_back(static_cast<char>(histogram.reset_hint));
     PutCounts(histogram, *before, &bytes);
   } else {
-    bytes.push_back(1);
+    bytes.push_back(static_cast<char>(
+        static_cast<uint8_t>(histogram.reset_hint) | kNewLayout));
     PutLayout(histogram, &bytes);
     Histogram zero;
     zero.positive_buckets.resize(histogram.positive_buckets.size());

@@ -2,13 +2,11 @@
 
 #include <gmock/gmock.h>
 
-#include <bit>
-#include <cmath>
 #include <limits>
 #include <random>
 #include <variant>
 
-#include "model/sample.h"
+#include "tests/store/random_samples.h"
 
 namespace vigie::store {
 namespace {
@@ -35,38 +33,6 @@ OpenChunk Packed(const std::vector<AnySample>& samples) {
   return chunk;
 }
 
-void ExpectSameBits(double a, double b) {
-  ASSERT_EQ(std::bit_cast<uint64_t>(a), std::bit_cast<uint64_t>(b));
-}
-
-template <class Count>
-void ExpectSameBits(const BasicHistogram<Count>& a,
-                    const BasicHistogram<Count>& b) {
-  const auto bits = [](BasicHistogram<Count> h) {
-    std::vector<uint64_t> bits;
-    for (const double v : {h.zero_threshold, h.sum}) {
-      bits.push_back(std::bit_cast<uint64_t>(v));
-    }
-    for (const double v : h.custom_values) {
-      bits.push_back(std::bit_cast<uint64_t>(v));
-    }
-    bits.push_back(std::bit_cast<uint64_t>(h.zero_count));
-    bits.push_back(std::bit_cast<uint64_t>(h.count));
-    for (const Count v : h.positive_buckets) {
-      bits.push_back(std::bit_cast<uint64_t>(v));
-    }
-    for (const Count v : h.negative_buckets) {
-      bits.push_back(std::bit_cast<uint64_t>(v));
-    }
-    return bits;
-  };
-  ASSERT_EQ(bits(a), bits(b));
-  ASSERT_EQ(a.schema, b.schema);
-  ASSERT_EQ(a.reset_hint, b.reset_hint);
-  ASSERT_EQ(a.positive_spans, b.positive_spans);
-  ASSERT_EQ(a.negative_spans, b.negative_spans);
-}
-
 // What Decode gives is what went in, and runs are as long as they can be.
 void ExpectHolds(const OpenChunk& chunk, const std::vector<AnySample>& in) {
   SampleRuns runs;
@@ -82,79 +48,17 @@ void ExpectHolds(const OpenChunk& chunk, const std::vector<AnySample>& in) {
       ASSERT_EQ(run.start_ms(i), in[at].start_ms);
       ASSERT_EQ(static_cast<size_t>(run.kind), in[at].value.index());
       if (run.kind == SampleKind::kFloat) {
-        ExpectSameBits(run.values[i], std::get<double>(in[at].value));
+        ASSERT_TRUE(SameBits(run.values[i], std::get<double>(in[at].value)));
       } else if (run.kind == SampleKind::kIntegerHistogram) {
-        ExpectSameBits(run.integer_histograms[i],
-                       std::get<IntegerHistogram>(in[at].value));
+        ASSERT_TRUE(SameBits(run.integer_histograms[i],
+                             std::get<IntegerHistogram>(in[at].value)));
       } else {
-        ExpectSameBits(run.float_histograms[i],
-                       std::get<FloatHistogram>(in[at].value));
+        ASSERT_TRUE(SameBits(run.float_histograms[i],
+                             std::get<FloatHistogram>(in[at].value)));
       }
     }
   }
   ASSERT_EQ(at, in.size());
-}
-
-// A double of one of the sorts that series are made of, or that break codecs.
-double RandomDouble(uint64_t sort, double last, std::mt19937_64* random) {
-  const double odd[] = {0.0,
-                        -0.0,
-                        StaleMarker(),
-                        NormalNan(),
-                        std::bit_cast<double>(~uint64_t{0}),
-                        std::numeric_limits<double>::infinity(),
-                        -std::numeric_limits<double>::infinity(),
-                        std::numeric_limits<double>::denorm_min(),
-                        std::numeric_limits<double>::max(),
-                        9007199254740991.0,
-                        9007199254740992.0,
-                        -9007199254740992.0,
-                        9223372036854775808.0};
-  switch (sort % 6) {
-    case 0:
-      return odd[(*random)() % std::size(odd)];
-    case 1:
-      return std::bit_cast<double>((*random)());
-    case 2:
-      return static_cast<double>((*random)() % (1ull << sort % 50)) /
-             std::pow(10, sort % 8);
-    case 3:
-      return std::trunc(last) + static_cast<double>((*random)() % 300);
-    case 4:
-      return last;
-    default:
-      return last + std::ldexp(static_cast<double>((*random)() % 1000), -20);
-  }
-}
-
-template <class Histogram>
-Histogram RandomHistogram(const Histogram& last, std::mt19937_64* random) {
-  Histogram h = last;
-  if (h.positive_buckets.empty() || (*random)() % 4 == 0) {
-    h = Histogram();
-    h.schema = (*random)() % 4 == 0 ? -53 : static_cast<int>((*random)() % 9);
-    h.zero_threshold = (*random)() % 2 == 0 ? 0 : 1e-128;
-    h.reset_hint = static_cast<CounterResetHint>((*random)() % 4);
-    h.positive_spans = {{static_cast<int32_t>((*random)()), 2}, {3, 1}};
-    h.positive_buckets.resize(3);
-    if ((*random)() % 2 == 0) {
-      h.negative_spans = {{-7, 4}};
-      h.negative_buckets.resize(4);
-    }
-    if (h.schema == -53) h.custom_values = {0.1, NormalNan(), 10};
-  }
-  const auto step = [&](auto* count) {
-    using Count = std::remove_reference_t<decltype(*count)>;
-    *count = (*random)() % 8 == 0
-                 ? std::bit_cast<Count>((*random)())
-                 : *count + static_cast<Count>((*random)() % 9);
-  };
-  for (auto& bucket : h.positive_buckets) step(&bucket);
-  for (auto& bucket : h.negative_buckets) step(&bucket);
-  step(&h.zero_count);
-  step(&h.count);
-  h.sum = (*random)() % 8 == 0 ? StaleMarker() : h.sum + 0.25;
-  return h;
 }
 
 std::vector<AnySample> RandomSamples(uint64_t seed, size_t count) {
@@ -223,16 +127,14 @@ TEST(OpenChunkTest, TellsTheLastSampleOfEveryKindAsItGoes) {
       ASSERT_EQ(chunk.last_start_ms(), sample.start_ms);
       ASSERT_EQ(static_cast<size_t>(chunk.last_kind()), sample.value.index());
       if (const auto* value = std::get_if<double>(&sample.value)) {
-        ExpectSameBits(chunk.last_value(), *value);
+        ASSERT_TRUE(SameBits(chunk.last_value(), *value));
         ASSERT_EQ(chunk.last_integer_histogram(), nullptr);
       } else if (const auto* h = std::get_if<IntegerHistogram>(&sample.value)) {
-        ASSERT_NO_FATAL_FAILURE(
-            ExpectSameBits(*chunk.last_integer_histogram(), *h));
+        ASSERT_TRUE(SameBits(*chunk.last_integer_histogram(), *h));
         ASSERT_EQ(chunk.last_float_histogram(), nullptr);
       } else {
-        ASSERT_NO_FATAL_FAILURE(
-            ExpectSameBits(*chunk.last_float_histogram(),
-                           std::get<FloatHistogram>(sample.value)));
+        ASSERT_TRUE(SameBits(*chunk.last_float_histogram(),
+                             std::get<FloatHistogram>(sample.value)));
       }
     }
   }
