@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <prometheus/registry.h>
+#include <unistd.h>
 
 #include <bit>
 #include <condition_variable>
@@ -29,11 +30,16 @@ inline uint64_t BitsOf(double value) { return std::bit_cast<uint64_t>(value); }
 
 class TempDirectory {
  public:
-  TempDirectory() {
-    std::string name =
-        (std::filesystem::temp_directory_path() / "vigie-store-XXXXXX")
-            .string();
+  TempDirectory() : TempDirectory(std::filesystem::temp_directory_path()) {}
+  explicit TempDirectory(const std::filesystem::path& parent) {
+    std::string name = (parent / "vigie-store-XXXXXX").string();
     path_ = ::mkdtemp(name.data());
+  }
+  // Where files cost least, for tests whose disk is a simulation anyhow.
+  static std::filesystem::path InMemory() {
+    return ::access("/dev/shm", W_OK | X_OK) == 0
+               ? "/dev/shm"
+               : std::filesystem::temp_directory_path();
   }
   ~TempDirectory() { std::filesystem::remove_all(path_); }
   std::string data() const { return path_ + "/data"; }

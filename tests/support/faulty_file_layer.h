@@ -4,7 +4,6 @@
 // Thread-safe.
 #pragma once
 
-#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "store/file_layer.h"
+#include "tests/support/unsynced_file.h"
 
 namespace vigie::testing {
 
@@ -70,14 +70,13 @@ class FaultyFileLayer final : public store::FileLayer {
   // Bytes as a reader sees them now, to look at and to damage.
   std::string Contents(const std::string& path) {
     std::lock_guard lock(mutex_);
-    return names_.at(path)->cached;
+    return names_.at(path)->cached();
   }
   void SetContents(const std::string& path, std::string bytes) {
     std::lock_guard lock(mutex_);
     auto& inode = names_[path];
-    if (inode == nullptr) inode = std::make_shared<Inode>();
-    inode->cached = inode->durable = std::move(bytes);
-    inode->pending.clear();
+    if (inode == nullptr) inode = std::make_shared<UnsyncedFile>();
+    *inode = UnsyncedFile(std::move(bytes));
     durable_names_ = names_;
     pending_names_.clear();
   }
@@ -88,7 +87,7 @@ class FaultyFileLayer final : public store::FileLayer {
     if (names_.contains(path)) return absl::AlreadyExistsError(path);
     if (auto status = Change(); !status.ok()) return status;
     if (full_) return Fault(path, kFull);
-    auto inode = std::make_shared<Inode>();
+    auto inode = std::make_shared<UnsyncedFile>();
     names_[path] = inode;
     pending_names_.push_back({.to = path, .inode = inode});
     return std::make_unique<FaultyFile>(*this, path, inode);
@@ -143,7 +142,6 @@ class FaultyFileLayer final : public store::FileLayer {
 
  private:
   static constexpr std::string_view kFull = "No space left on device";
-  static constexpr uint64_t kSectorBytes = 512;
 
   struct FaultPlan {
     int skip = 0;
@@ -155,28 +153,17 @@ class FaultyFileLayer final : public store::FileLayer {
       return --count, true;
     }
   };
-  struct Write {
-    uint64_t offset = 0;
-    std::string bytes = {};
-    bool truncate = false;   // to `offset`
-    bool forgotten = false;  // by a sync that failed
-  };
-  struct Inode {
-    std::string cached;   // what readers see
-    std::string durable;  // what the disk holds for certain
-    std::vector<Write> pending;
-  };
-  using Names = std::map<std::string, std::shared_ptr<Inode>>;
+  using Names = std::map<std::string, std::shared_ptr<UnsyncedFile>>;
   struct NameChange {  // no `from`: created; no `to`: removed
     std::string from = {};
     std::string to = {};
-    std::shared_ptr<Inode> inode = {};
+    std::shared_ptr<UnsyncedFile> inode = {};
   };
 
   class FaultyFile final : public store::File {
    public:
     FaultyFile(FaultyFileLayer& layer, std::string path,
-               std::shared_ptr<Inode> inode)
+               std::shared_ptr<UnsyncedFile> inode)
         : layer_(layer), path_(std::move(path)), inode_(std::move(inode)) {}
 
     absl::Status WriteAt(uint64_t offset, std::string_view bytes) override {
@@ -184,11 +171,10 @@ class FaultyFileLayer final : public store::FileLayer {
       const bool dies = layer_.calls_left_ == 1;
       const bool faulty = layer_.write_fault_.Strikes(path_);
       const bool full =
-          layer_.full_ && offset + bytes.size() > inode_->cached.size();
+          layer_.full_ && offset + bytes.size() > inode_->cached().size();
       if (layer_.calls_left_ == 0) return layer_.Change();
       if (faulty || full || dies) bytes = bytes.substr(0, layer_.UpTo(bytes));
-      inode_->pending.push_back({offset, std::string(bytes)});
-      Apply(inode_->pending.back(), &inode_->cached);
+      inode_->Write(offset, bytes);
       if (auto status = layer_.Change(); !status.ok()) return status;
       if (full) return layer_.Fault(path_, kFull);
       if (faulty) return layer_.Fault(path_, layer_.write_fault_.cause);
@@ -197,54 +183,40 @@ class FaultyFileLayer final : public store::FileLayer {
     absl::StatusOr<std::string> ReadAt(uint64_t offset,
                                        uint64_t bytes_max) override {
       std::lock_guard lock(layer_.mutex_);
-      if (offset >= inode_->cached.size()) return std::string();
-      return inode_->cached.substr(offset, bytes_max);
+      if (offset >= inode_->cached().size()) return std::string();
+      return inode_->cached().substr(offset, bytes_max);
     }
     absl::Status Sync() override {
       std::lock_guard lock(layer_.mutex_);
       if (auto status = layer_.Change(); !status.ok()) return status;
       if (layer_.sync_fault_.Strikes(path_)) {
-        for (Write& write : inode_->pending) write.forgotten = true;
+        inode_->FailSync();
         layer_.full_ |= layer_.full_after_failed_sync_;
         return layer_.Fault(path_, layer_.sync_fault_.cause);
       }
-      for (const Write& write : inode_->pending) {
-        if (!write.forgotten) Apply(write, &inode_->durable);
-      }
-      std::erase_if(inode_->pending,
-                    [](const Write& write) { return !write.forgotten; });
+      inode_->Sync();
       return absl::OkStatus();
     }
     absl::Status Truncate(uint64_t bytes) override {
       std::lock_guard lock(layer_.mutex_);
       if (auto status = layer_.Change(); !status.ok()) return status;
-      inode_->pending.push_back({.offset = bytes, .truncate = true});
-      Apply(inode_->pending.back(), &inode_->cached);
+      inode_->Truncate(bytes);
       return absl::OkStatus();
     }
     absl::StatusOr<uint64_t> Size() override {
       std::lock_guard lock(layer_.mutex_);
-      return inode_->cached.size();
+      return inode_->cached().size();
     }
 
    private:
     FaultyFileLayer& layer_;
     const std::string path_;
-    const std::shared_ptr<Inode> inode_;
+    const std::shared_ptr<UnsyncedFile> inode_;
   };
 
   static absl::Status Fault(std::string_view path, std::string_view cause) {
     return absl::UnavailableError(std::string(path) + ": " +
                                   std::string(cause));
-  }
-  static void Apply(const Write& write, std::string* bytes) {
-    if (write.truncate) {
-      bytes->resize(write.offset);
-      return;
-    }
-    const size_t end = write.offset + write.bytes.size();
-    if (bytes->size() < end) bytes->resize(end);
-    bytes->replace(write.offset, write.bytes.size(), write.bytes);
   }
   static void Apply(const NameChange& change, Names* names) {
     if (!change.from.empty()) names->erase(change.from);
@@ -266,35 +238,7 @@ class FaultyFileLayer final : public store::FileLayer {
     }
     pending_names_.clear();
     names_ = durable_names_;
-    for (auto& [path, inode] : names_) {
-      for (const Write& write : inode->pending) {
-        LoseSome(write, &inode->durable);
-      }
-      inode->pending.clear();
-      inode->cached = inode->durable;
-    }
-  }
-
-  void LoseSome(const Write& write, std::string* bytes) {
-    const uint64_t fate = random_() % 4;
-    if (fate == 0) return;
-    if (fate == 1 || write.truncate) return Apply(write, bytes);
-    if (fate == 2) {
-      Write torn = write;
-      torn.bytes.resize(UpTo(torn.bytes));
-      return Apply(torn, bytes);
-    }
-    // Sectors arrive in any order; the file may be long and full of zeros.
-    for (uint64_t at = 0; at < write.bytes.size();) {
-      const uint64_t sector_end =
-          (write.offset + at) / kSectorBytes * kSectorBytes + kSectorBytes;
-      const uint64_t count =
-          std::min(sector_end - write.offset - at, write.bytes.size() - at);
-      if (random_() % 2 == 0) {
-        Apply({write.offset + at, write.bytes.substr(at, count)}, bytes);
-      }
-      at += count;
-    }
+    for (auto& [path, inode] : names_) inode->LosePower(random_);
   }
 
   size_t UpTo(std::string_view bytes) {

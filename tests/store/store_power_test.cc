@@ -1,0 +1,236 @@
+// Lives of a whole store on a disk that loses power, by seed: appends, seals,
+// retention and records, then a cut or a kill at a random call on the disk,
+// recovery included. Log and RocksDB lie on the same disk, so that the cut
+// meets both at one moment.
+//
+// VIGIE_POWER_SEEDS=10000 runs as many seeds; VIGIE_POWER_FIRST=N starts at N.
+#include <gmock/gmock.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <latch>
+#include <random>
+
+#include "base/log.h"
+#include "tests/store/promises.h"
+#include "tests/support/faulty_disk.h"
+#include "tests/support/status_matchers.h"
+
+namespace vigie::store {
+namespace {
+
+using ::vigie::testing::FaultyDisk;
+using ::vigie::testing::IsOk;
+
+constexpr int kLives = 2;
+constexpr size_t kRecordKeys = 5;
+constexpr int64_t kRetentionMs = 2 * 86'400'000LL;
+
+class Lives {
+ public:
+  explicit Lives(uint64_t seed, bool kinds)
+      : random_(seed),
+        disk_(directory_.data(), seed),
+        maker_(random_, kNowMs, kinds) {
+    options_.store.seal_interval_ms = 86'400'000;
+    options_.store.chunk_samples_max = 16;
+    options_.store.retention_ms = kRetentionMs;
+    options_.files = &disk_.files();
+    options_.blocks_env = disk_.env();
+  }
+
+  void Run() {
+    for (int life = 0; life < kLives; ++life) {
+      SCOPED_TRACE(::testing::Message() << "life " << life);
+      PlanTheEnd();
+      Live();
+      store_.reset();
+      disk_.Revive();
+      if (::testing::Test::HasFailure()) return;
+    }
+    ASSERT_NO_FATAL_FAILURE(Open());
+    ASSERT_NE(store_, nullptr);
+    Check();
+    // What was answered by silence is sent again, as a sender would.
+    for (const MadeBatch& made : promises_.TakeAbsent()) {
+      if (made.points.front().time_ms < maker_.now_ms() - 600'000) continue;
+      const AppendOutcome outcome =
+          AppendAndWait(store_->appender(), made.batch);
+      EXPECT_THAT(outcome.status, IsOk());
+      EXPECT_THAT(outcome.refusals, ::testing::IsEmpty());
+      promises_.Acknowledged(made);
+    }
+    Check();
+    EXPECT_THAT(store_->Seal(), IsOk());
+    Check();
+    store_.reset();
+  }
+
+  const Promises& promises() const { return promises_; }
+  uint64_t cuts() const { return cuts_; }
+  uint64_t cuts_while_opening() const { return cuts_while_opening_; }
+
+ private:
+  uint64_t Below(uint64_t n) { return random_() % n; }
+
+  void PlanTheEnd() {
+    // Making a store takes about 130 changes of the disk, opening it again 40,
+    // a seal 30, an append 2.
+    const uint64_t calls = 1 + Below(Below(4) == 0 ? 130 : 400);
+    switch (Below(5)) {
+      case 0:
+        return;  // an orderly end
+      case 1:
+        return disk_.KillAfter(calls);
+      default:
+        return disk_.CutPowerAfter(calls);
+    }
+  }
+
+  void Open() {
+    clock_.SetNowMs(maker_.now_ms());
+    auto store =
+        LocalStore::Open(directory_.data(), options_, clock_, registry_);
+    if (!store.ok()) {
+      ASSERT_TRUE(disk_.dead()) << store.status();
+      ++cuts_while_opening_;
+      return;
+    }
+    store_ = *std::move(store);
+  }
+
+  void Live() {
+    Open();
+    if (store_ == nullptr) return;
+    if (!disk_.dead()) Check();
+    for (uint64_t step = 0; step < 20 && !disk_.dead(); ++step) {
+      if (::testing::Test::HasFailure()) return;
+      Step();
+    }
+    cuts_ += disk_.dead();
+  }
+
+  void Step() {
+    switch (Below(12)) {
+      case 0:
+      case 1:
+        return AnswerOf(store_->Seal());
+      case 2:
+        maker_.Forward(static_cast<int64_t>(Below(9)) * 3'600'000);
+        clock_.SetNowMs(maker_.now_ms());
+        return;
+      case 3:
+      case 4:
+      case 5:
+        return WriteRecords();
+      default:
+        return Append(1 + Below(3));
+    }
+  }
+
+  void AnswerOf(const absl::Status& status) {
+    EXPECT_TRUE(status.ok() || disk_.dead()) << status;
+  }
+
+  void WriteRecords() {
+    const uint64_t number = ++records_;
+    const absl::Status status =
+        store_->records().Write(RecordPromises::Batch(number, kRecordKeys));
+    if (status.ok()) {
+      record_promises_.Acknowledged(number);
+    } else {
+      EXPECT_TRUE(disk_.dead()) << status;
+      record_promises_.Unanswered(number);
+    }
+  }
+
+  void Append(size_t batches) {
+    std::vector<MadeBatch> made;
+    std::vector<AppendOutcome> outcomes(batches);
+    for (size_t i = 0; i < batches; ++i) made.push_back(maker_.Make());
+    clock_.SetNowMs(maker_.now_ms());
+    std::latch answered(static_cast<std::ptrdiff_t>(batches));
+    for (size_t i = 0; i < batches; ++i) {
+      store_->appender().Append(made[i].batch, [&, i](AppendOutcome outcome) {
+        outcomes[i] = std::move(outcome);
+        answered.count_down();
+      });
+    }
+    answered.wait();
+    for (size_t i = 0; i < batches; ++i) {
+      EXPECT_THAT(outcomes[i].refusals, ::testing::IsEmpty())
+          << outcomes[i].refusals.front().example;
+      if (outcomes[i].status.ok()) {
+        promises_.Acknowledged(made[i]);
+      } else {
+        EXPECT_TRUE(disk_.dead()) << outcomes[i].status;
+        promises_.Unanswered(std::move(made[i]));
+      }
+    }
+  }
+
+  void Check() {
+    promises_.Check(StoredIn(store_->queryable()),
+                    maker_.now_ms() - kRetentionMs);
+    record_promises_.Check(store_->records(), kRecordKeys);
+  }
+
+  std::mt19937_64 random_;
+  TempDirectory directory_{TempDirectory::InMemory()};
+  FaultyDisk disk_;
+  ::vigie::testing::SimulatedClock clock_{kNowMs};
+  prometheus::Registry registry_;
+  LocalStoreOptions options_;
+  BatchMaker maker_;
+  Promises promises_;
+  RecordPromises record_promises_;
+  uint64_t records_ = 0;
+  uint64_t cuts_ = 0;
+  uint64_t cuts_while_opening_ = 0;
+  std::unique_ptr<LocalStore> store_;
+};
+
+uint64_t FromEnvironment(const char* name, uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+TEST(StorePowerTest, EveryPromiseIsKeptOverPowerCutsAndKills) {
+  const auto level = spdlog::get_level();
+  spdlog::set_level(spdlog::level::off);
+  const uint64_t first = FromEnvironment("VIGIE_POWER_FIRST", 1);
+  const uint64_t seeds = FromEnvironment("VIGIE_POWER_SEEDS", 300);
+  uint64_t acknowledged = 0, applied = 0, unapplied = 0;
+  uint64_t cuts = 0, while_opening = 0;
+  for (uint64_t seed = first; seed < first + seeds; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    Lives lives(seed, false);
+    lives.Run();
+    if (HasFailure()) break;
+    acknowledged += lives.promises().acknowledged();
+    applied += lives.promises().applied();
+    unapplied += lives.promises().unapplied();
+    cuts += lives.cuts();
+    while_opening += lives.cuts_while_opening();
+  }
+  spdlog::set_level(level);
+  if (HasFailure()) return;
+  std::printf(
+      "%llu seeds: %llu batches acknowledged, %llu unanswered and applied, "
+      "%llu not; %llu ends while running, %llu while opening\n",
+      static_cast<unsigned long long>(seeds),
+      static_cast<unsigned long long>(acknowledged),
+      static_cast<unsigned long long>(applied),
+      static_cast<unsigned long long>(unapplied),
+      static_cast<unsigned long long>(cuts),
+      static_cast<unsigned long long>(while_opening));
+  // The dice must have shown all of it, or this test shows nothing.
+  EXPECT_GT(acknowledged, 20 * seeds);
+  EXPECT_GT(applied, 0u);
+  EXPECT_GT(unapplied, seeds / 10);
+  EXPECT_GT(cuts, seeds / 2);
+  EXPECT_GT(while_opening, seeds / 10);
+}
+
+}  // namespace
+}  // namespace vigie::store
