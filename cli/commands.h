@@ -14,6 +14,7 @@ void AddQuery(CLI::App& app, absl::Status* result);
 void AddPush(CLI::App& app, absl::Status* result);
 void AddCheck(CLI::App& app, absl::Status* result);
 void AddTest(CLI::App& app, absl::Status* result);
+void AddStore(CLI::App& app, absl::Status* result);
 // The verdict is an exit status: 0 pass, 1 fail, 2 neither; errors are 3.
 void AddCanary(CLI::App& app, absl::Status* result, int* exit_status);
 

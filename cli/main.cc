@@ -37,6 +37,7 @@ int Run(int argc, char** argv) {
   vigie::cli::AddPush(app, &result);
   vigie::cli::AddCheck(app, &result);
   vigie::cli::AddTest(app, &result);
+  vigie::cli::AddStore(app, &result);
   vigie::cli::AddCanary(app, &result, &verdict);
   try {
     app.parse(argc, argv);

@@ -127,6 +127,9 @@ absl::Status Daemon::StartRooms() {
   VIGIE_ASSIGN_OR_RETURN(otlp_, collector::OtlpGrpcServer::Start(
                                     options_.grpc_address, config.otlp,
                                     store_->appender(), clock_, registry_));
+  VIGIE_ASSIGN_OR_RETURN(
+      admin_,
+      AdminSocket::Start(AdminSocketPath(options_.data_directory), *store_));
   http_->SetReady(true);
   VIGIE_RETURN_IF_ERROR(Apply(config));
   if (config.self_monitoring.enabled) {
@@ -195,6 +198,7 @@ absl::Status Daemon::Shutdown(absl::Duration timeout) {
         std::max<int64_t>(end_ns - clock_.MonotonicNs(), 0));
   };
   if (self_monitoring_ != nullptr) self_monitoring_->Stop();
+  admin_.reset();  // stops what runs
   if (scraper_ != nullptr) scraper_->Stop();
   if (rules_ != nullptr) rules_->Stop();
   if (dispatcher_ != nullptr) dispatcher_->Stop();

@@ -22,6 +22,7 @@
 #include "collector/remote_write.h"
 #include "collector/scraper.h"
 #include "query/engine.h"
+#include "server/admin_socket.h"
 #include "server/config.h"
 #include "server/http_frontend.h"
 #include "server/self_monitoring.h"
@@ -91,6 +92,7 @@ class Daemon {
   std::unique_ptr<alerting::RuleRunner> rules_;
   std::unique_ptr<HttpFrontend> http_;
   std::unique_ptr<collector::OtlpGrpcServer> otlp_;
+  std::unique_ptr<AdminSocket> admin_;
   std::unique_ptr<SelfMonitoring> self_monitoring_;
 };
 

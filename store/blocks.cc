@@ -557,6 +557,12 @@ void Blocks::Resume() {
 
 Records& Blocks::records() { return *impl_->records; }
 
+rocksdb::DB& Blocks::database() const { return *impl_->db; }
+
+std::vector<rocksdb::ColumnFamilyHandle*> Blocks::families() const {
+  return impl_->handles;
+}
+
 uint64_t Blocks::bytes_on_disk() const {
   uint64_t bytes = 0;
   for (const rocksdb::ColumnFamilyHandle* handle : impl_->handles) {

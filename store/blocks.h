@@ -21,8 +21,10 @@
 #include "store/records.h"
 
 namespace rocksdb {
+class ColumnFamilyHandle;
+class DB;
 class Env;
-}
+}  // namespace rocksdb
 
 namespace vigie::store {
 
@@ -90,6 +92,11 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
 
   Records& records();
   uint64_t bytes_on_disk() const;
+
+  // The database below, for operations on it as a whole. The families are
+  // those of now, valid while no window is dropped.
+  rocksdb::DB& database() const;
+  std::vector<rocksdb::ColumnFamilyHandle*> families() const;
 
  private:
   class Impl;

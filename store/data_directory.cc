@@ -17,6 +17,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kFormat = "vigie data directory, version 1\n";
+constexpr std::string_view kUnfinished = "UNFINISHED";
 constexpr std::string_view kFormatStart = "vigie data directory, version ";
 
 absl::Status DiskError(std::string_view path, std::string_view cause) {
@@ -64,6 +65,19 @@ absl::Status CheckFormat(const std::string& path, FileLayer& files) {
   return absl::DataLossError(fmt::format("{}: damaged", name));
 }
 
+absl::Status WriteFormat(const std::string& path, FileLayer& files) {
+  std::error_code ignored;
+  fs::remove(path + "/FORMAT.new", ignored);
+  {
+    VIGIE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
+                           files.Create(path + "/FORMAT.new"));
+    VIGIE_RETURN_IF_ERROR(file->WriteAt(0, kFormat));
+    VIGIE_RETURN_IF_ERROR(file->Sync());
+  }
+  VIGIE_RETURN_IF_ERROR(files.Rename(path + "/FORMAT.new", path + "/FORMAT"));
+  return files.SyncDirectory(path);
+}
+
 absl::Status CreateFormat(const std::string& path, FileLayer& files) {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path, error)) {
@@ -77,27 +91,29 @@ absl::Status CreateFormat(const std::string& path, FileLayer& files) {
         path, name));
   }
   if (error) return DiskError(path, error.message());
-  fs::remove(path + "/FORMAT.new", error);
-  {
-    VIGIE_ASSIGN_OR_RETURN(std::unique_ptr<File> file,
-                           files.Create(path + "/FORMAT.new"));
-    VIGIE_RETURN_IF_ERROR(file->WriteAt(0, kFormat));
-    VIGIE_RETURN_IF_ERROR(file->Sync());
-  }
-  VIGIE_RETURN_IF_ERROR(files.Rename(path + "/FORMAT.new", path + "/FORMAT"));
-  return files.SyncDirectory(path);
+  return WriteFormat(path, files);
+}
+
+absl::Status CreateDirectories(const std::string& path, FileLayer& files) {
+  std::error_code error;
+  const bool created = fs::create_directories(path, error);
+  if (error) return DiskError(path, error.message());
+  if (!created) return absl::OkStatus();
+  const fs::path parent = fs::absolute(path).lexically_normal().parent_path();
+  return files.SyncDirectory(parent.string());
 }
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
     const std::string& path, FileLayer& files) {
+  VIGIE_RETURN_IF_ERROR(CreateDirectories(path, files));
   std::error_code error;
-  const bool created = fs::create_directories(path, error);
-  if (error) return DiskError(path, error.message());
-  if (created) {
-    const fs::path parent = fs::absolute(path).lexically_normal().parent_path();
-    VIGIE_RETURN_IF_ERROR(files.SyncDirectory(parent.string()));
+  const std::string unfinished = fmt::format("{}/{}", path, kUnfinished);
+  if (fs::exists(unfinished, error)) {
+    return absl::FailedPreconditionError(fmt::format(
+        "{}: a snapshot or restore that was never finished; make it anew",
+        path));
   }
   VIGIE_ASSIGN_OR_RETURN(const int lock_fd, Lock(path));
   std::unique_ptr<DataDirectory> directory(new DataDirectory(path, lock_fd));
@@ -108,5 +124,30 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
 }
 
 DataDirectory::~DataDirectory() { ::close(lock_fd_); }
+
+absl::Status BeginDataDirectory(const std::string& path, FileLayer& files) {
+  VIGIE_RETURN_IF_ERROR(CreateDirectories(path, files));
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(path, error)) {
+    const std::string name = entry.path().filename();
+    if (name == "lost+found") continue;
+    return absl::AlreadyExistsError(
+        fmt::format("{}: must be empty, and holds \"{}\"", path, name));
+  }
+  if (error) return DiskError(path, error.message());
+  {
+    VIGIE_ASSIGN_OR_RETURN(
+        std::unique_ptr<File> file,
+        files.Create(fmt::format("{}/{}", path, kUnfinished)));
+    VIGIE_RETURN_IF_ERROR(file->Sync());
+  }
+  return files.SyncDirectory(path);
+}
+
+absl::Status EndDataDirectory(const std::string& path, FileLayer& files) {
+  VIGIE_RETURN_IF_ERROR(WriteFormat(path, files));
+  VIGIE_RETURN_IF_ERROR(files.Remove(fmt::format("{}/{}", path, kUnfinished)));
+  return files.SyncDirectory(path);
+}
 
 }  // namespace vigie::store

@@ -21,6 +21,7 @@ class DataDirectory {
       const std::string& path, FileLayer& files);
   ~DataDirectory();  // gives the lock back
 
+  const std::string& path() const { return path_; }
   std::string log() const { return path_ + "/log"; }
   std::string blocks() const { return path_ + "/blocks"; }
   std::string staging() const { return path_ + "/staging"; }
@@ -32,5 +33,11 @@ class DataDirectory {
   const std::string path_;
   const int lock_fd_;
 };
+
+// Makes a data directory that is not to be opened before it is whole: Begin
+// creates `path` (absent or empty, or kAlreadyExists) and marks it unfinished,
+// End makes it a data directory. One that is marked is refused by name.
+absl::Status BeginDataDirectory(const std::string& path, FileLayer& files);
+absl::Status EndDataDirectory(const std::string& path, FileLayer& files);
 
 }  // namespace vigie::store

@@ -59,6 +59,13 @@ class LocalStore final : public Store, private Appender {
   const Queryable& queryable() const override { return *reader_; }
   Records& records() override { return blocks_->records(); }
   absl::Status Seal() override;
+  // local_operations.cc
+  absl::Status Snapshot(const std::string& directory,
+                        const Progress& progress) override;
+  absl::Status Compact(const Progress& progress) override;
+  absl::StatusOr<uint64_t> DeleteSeries(const DeleteRequest& request,
+                                        const Progress& progress) override;
+  absl::StatusOr<StoreReport> Inspect() override;
   absl::Status Close() override;
   // Drops what retention no longer keeps now, rather than when due.
   absl::Status ApplyRetention();

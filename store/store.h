@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/yaml/yaml.h"
 #include "store/appender.h"
+#include "store/operations.h"
 #include "store/queryable.h"
 #include "store/records.h"
 
@@ -52,6 +53,25 @@ class Store {
 
   // Moves what the head holds into blocks now, rather than when due.
   virtual absl::Status Seal() = 0;
+
+  // Writes a data directory of its own, which opens as it is and holds all
+  // that was acknowledged before the call, into `directory`: absent or empty,
+  // or kAlreadyExists. Files are linked where the file system can. What a
+  // failure or a stop leaves half-made is removed; what a crash leaves is
+  // refused by name when it is opened.
+  virtual absl::Status Snapshot(const std::string& directory,
+                                const Progress& progress) = 0;
+
+  // Merges what is sealed as far as it goes. A stop ends it between two
+  // windows.
+  virtual absl::Status Compact(const Progress& progress) = 0;
+
+  // Deletes samples; returns how many series were touched. Queries no longer
+  // see them when it returns; the space comes back with the next merge.
+  virtual absl::StatusOr<uint64_t> DeleteSeries(const DeleteRequest& request,
+                                                const Progress& progress) = 0;
+
+  virtual absl::StatusOr<StoreReport> Inspect() = 0;
 
   // Refuses new batches with kUnavailable, completes those in flight, syncs.
   virtual absl::Status Close() = 0;

@@ -1,0 +1,171 @@
+// `vigie store`: operations on a data directory, beside a running server or
+// without one.
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/duration.h"
+#include "base/status_macros.h"
+#include "cli/commands.h"
+#include "cli/store_report.h"
+#include "cli/store_session.h"
+#include "server/parameters.h"
+
+namespace vigie::cli {
+namespace {
+
+using nlohmann::json;
+
+// What the command line says; each verb reads some of it.
+struct StoreArguments {
+  std::string data = "vigie-data";
+  std::string start;
+  std::string end;
+  bool as_json = false;
+  server::OperationRequest request;
+};
+
+std::string Absolute(const std::string& path) {
+  std::error_code error;
+  std::string absolute =
+      std::filesystem::absolute(path, error).lexically_normal().string();
+  while (absolute.size() > 1 && absolute.ends_with('/')) absolute.pop_back();
+  return absolute;
+}
+
+// "now", "now-1h", seconds since the epoch, RFC 3339.
+absl::Status ReadTime(const std::string& text, int64_t* time_ms) {
+  if (text.empty()) return absl::OkStatus();
+  if (!text.starts_with("now")) {
+    VIGIE_ASSIGN_OR_RETURN(*time_ms, server::ParseTimeMs(text));
+    return absl::OkStatus();
+  }
+  int64_t back_ms = 0;
+  if (text != "now") {
+    if (!text.starts_with("now-")) {
+      return absl::InvalidArgumentError(fmt::format(
+          "time \"{}\": must be now, now-<duration>, seconds or RFC 3339",
+          text));
+    }
+    VIGIE_ASSIGN_OR_RETURN(back_ms, ParseDurationMs(text.substr(4)));
+  }
+  *time_ms = SystemClock().NowMs() - back_ms;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Ask(StoreArguments& arguments,
+                                std::FILE* data = nullptr) {
+  VIGIE_RETURN_IF_ERROR(
+      ReadTime(arguments.start, &arguments.request.range.min_ms));
+  VIGIE_RETURN_IF_ERROR(
+      ReadTime(arguments.end, &arguments.request.range.max_ms));
+  if (arguments.request.range.empty()) {
+    return absl::InvalidArgumentError("--end is before --start");
+  }
+  return RunStoreOperation({Absolute(arguments.data), data}, arguments.request);
+}
+
+absl::Status Inspect(StoreArguments& arguments) {
+  VIGIE_ASSIGN_OR_RETURN(const std::string report, Ask(arguments));
+  fmt::print("{}",
+             arguments.as_json ? report + "\n" : RenderStoreReport(report));
+  return absl::OkStatus();
+}
+
+absl::Status Snapshot(StoreArguments& arguments) {
+  arguments.request.directory = Absolute(arguments.request.directory);
+  VIGIE_RETURN_IF_ERROR(Ask(arguments).status());
+  fmt::print("{}\n", arguments.request.directory);
+  return absl::OkStatus();
+}
+
+absl::Status Delete(StoreArguments& arguments) {
+  VIGIE_ASSIGN_OR_RETURN(const std::string result, Ask(arguments));
+  const json parsed = json::parse(result, nullptr, false);
+  fmt::print("deleted from {} series\n",
+             parsed.is_object() ? parsed.value("series", uint64_t{0}) : 0);
+  return absl::OkStatus();
+}
+
+class Verbs {
+ public:
+  Verbs(CLI::App& store, absl::Status* result)
+      : store_(store), result_(result) {}
+
+  // `run` gets what the command line said.
+  CLI::App* Add(const char* verb, const char* text,
+                absl::Status (*run)(StoreArguments&)) {
+    arguments_ = std::make_shared<StoreArguments>();
+    arguments_->request.verb = verb;
+    CLI::App* command = store_.add_subcommand(verb, text);
+    command->add_option("--data", arguments_->data, "The data directory")
+        ->capture_default_str();
+    command->callback([arguments = arguments_, result = result_, run] {
+      *result = run(*arguments);
+    });
+    return command;
+  }
+  // Of the verb added last; lives as long as its callback.
+  StoreArguments& arguments() { return *arguments_; }
+
+  void AddRange(CLI::App* command) {
+    command->add_option("--start", arguments_->start,
+                        "First time: now-<duration>, seconds since the epoch "
+                        "or RFC 3339; default: the oldest");
+    command->add_option("--end", arguments_->end,
+                        "Last time, as --start; default: the newest");
+  }
+  void AddTenant(CLI::App* command) {
+    command->add_option("--tenant", arguments_->request.tenant, "Whose series")
+        ->capture_default_str();
+  }
+
+ private:
+  CLI::App& store_;
+  absl::Status* const result_;
+  std::shared_ptr<StoreArguments> arguments_;
+};
+
+}  // namespace
+
+void AddStore(CLI::App& app, absl::Status* result) {
+  CLI::App* store = app.add_subcommand(
+      "store",
+      "Look after a data directory: through the server that has it open, or "
+      "alone");
+  store->require_subcommand(1);
+  Verbs verbs(*store, result);
+
+  CLI::App* inspect =
+      verbs.Add("inspect", "Show what a data directory holds", Inspect);
+  inspect->add_flag("--json", verbs.arguments().as_json, "As JSON");
+
+  CLI::App* snapshot = verbs.Add(
+      "snapshot",
+      "Write a data directory of its own that holds all that is acknowledged",
+      Snapshot);
+  snapshot
+      ->add_option("directory", verbs.arguments().request.directory,
+                   "Where to: absent or empty; of the same file system it "
+                   "takes hardly any space")
+      ->required();
+
+  verbs.Add("compact", "Merge what is sealed, now",
+            [](StoreArguments& arguments) { return Ask(arguments).status(); });
+
+  CLI::App* deletion = verbs.Add(
+      "delete", "Delete the samples of series within a range", Delete);
+  deletion
+      ->add_option("selectors", verbs.arguments().request.selectors,
+                   "PromQL selectors; samples of series that match any go")
+      ->required();
+  verbs.AddRange(deletion);
+  verbs.AddTenant(deletion);
+}
+
+}  // namespace vigie::cli

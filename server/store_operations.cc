@@ -1,0 +1,184 @@
+#include "server/store_operations.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "query/parser/parser.h"
+
+namespace vigie::server {
+namespace {
+
+using nlohmann::json;
+
+std::string Dump(const json& value) {
+  // Paths need not be UTF-8.
+  return value.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+absl::Status WrongField(std::string_view name, std::string_view want) {
+  return absl::InvalidArgumentError(
+      fmt::format("operation: field \"{}\": must be {}", name, want));
+}
+
+absl::Status Read(const json& value, std::string_view name, std::string* out) {
+  if (!value.is_string()) return WrongField(name, "a string");
+  *out = value.get<std::string>();
+  return absl::OkStatus();
+}
+
+absl::Status Read(const json& value, std::string_view name,
+                  std::vector<std::string>* out) {
+  if (!value.is_array()) return WrongField(name, "a list of strings");
+  for (const json& one : value) {
+    VIGIE_RETURN_IF_ERROR(Read(one, name, &out->emplace_back()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Read(const json& value, std::string_view name, int64_t* out) {
+  if (!value.is_number_integer()) return WrongField(name, "a whole number");
+  *out = value.get<int64_t>();
+  return absl::OkStatus();
+}
+
+absl::Status ReadAbsolute(const std::string& path) {
+  if (std::filesystem::path(path).is_absolute()) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      fmt::format("\"{}\": must be an absolute path", path));
+}
+
+absl::StatusOr<std::string> Snapshot(store::Store& store,
+                                     const OperationRequest& request,
+                                     const store::Progress& progress) {
+  VIGIE_RETURN_IF_ERROR(ReadAbsolute(request.directory));
+  VIGIE_RETURN_IF_ERROR(store.Snapshot(request.directory, progress));
+  return Dump(json{{"directory", request.directory}});
+}
+
+absl::StatusOr<std::string> Delete(store::Store& store,
+                                   const OperationRequest& request,
+                                   const store::Progress& progress) {
+  store::DeleteRequest deletion;
+  deletion.tenant.name = request.tenant;
+  deletion.range = request.range;
+  if (request.selectors.empty()) {
+    return absl::InvalidArgumentError(
+        "delete: no selector; {__name__=~\".+\"} is every series");
+  }
+  VIGIE_ASSIGN_OR_RETURN(deletion.selectors,
+                         ParseOperationSelectors(request.selectors));
+  VIGIE_ASSIGN_OR_RETURN(const uint64_t series,
+                         store.DeleteSeries(deletion, progress));
+  return Dump(json{{"series", series}});
+}
+
+absl::StatusOr<std::string> Inspect(store::Store& store) {
+  VIGIE_ASSIGN_OR_RETURN(const store::StoreReport report, store.Inspect());
+  json tables = json::array();
+  for (const store::TableReport& table : report.tables) {
+    tables.push_back({{"name", table.name},
+                      {"bytes", table.bytes},
+                      {"files", table.files},
+                      {"rows", table.rows}});
+  }
+  return Dump(json{{"log_bytes", report.log_bytes},
+                   {"block_bytes", report.block_bytes},
+                   {"head_series", report.head_series},
+                   {"head_samples", report.head_samples},
+                   {"seals", report.seals},
+                   {"tables", std::move(tables)}});
+}
+
+}  // namespace
+
+std::string EncodeOperation(const OperationRequest& request) {
+  json out{{"verb", request.verb}, {"tenant", request.tenant}};
+  if (!request.directory.empty()) out["directory"] = request.directory;
+  if (!request.paths.empty()) out["paths"] = request.paths;
+  if (!request.selectors.empty()) out["selectors"] = request.selectors;
+  if (!request.format.empty()) out["format"] = request.format;
+  const TimeRange all;
+  if (request.range.min_ms != all.min_ms) out["start"] = request.range.min_ms;
+  if (request.range.max_ms != all.max_ms) out["end"] = request.range.max_ms;
+  return Dump(out);
+}
+
+absl::StatusOr<OperationRequest> DecodeOperation(std::string_view text) {
+  const json in = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (!in.is_object()) {
+    return absl::InvalidArgumentError("operation: must be a JSON object");
+  }
+  OperationRequest request;
+  for (const auto& [name, value] : in.items()) {
+    absl::Status status;
+    if (name == "verb") {
+      status = Read(value, name, &request.verb);
+    } else if (name == "tenant") {
+      status = Read(value, name, &request.tenant);
+    } else if (name == "directory") {
+      status = Read(value, name, &request.directory);
+    } else if (name == "paths") {
+      status = Read(value, name, &request.paths);
+    } else if (name == "selectors") {
+      status = Read(value, name, &request.selectors);
+    } else if (name == "format") {
+      status = Read(value, name, &request.format);
+    } else if (name == "start") {
+      status = Read(value, name, &request.range.min_ms);
+    } else if (name == "end") {
+      status = Read(value, name, &request.range.max_ms);
+    } else {
+      status = WrongField(name, "left out: it is not known");
+    }
+    VIGIE_RETURN_IF_ERROR(status);
+  }
+  if (request.verb.empty()) return WrongField("verb", "given");
+  return request;
+}
+
+absl::StatusOr<std::vector<std::vector<Matcher>>> ParseOperationSelectors(
+    const std::vector<std::string>& selectors) {
+  std::vector<std::vector<Matcher>> parsed;
+  for (const std::string& text : selectors) {
+    absl::StatusOr<std::vector<Matcher>> matchers = query::ParseMatchers(text);
+    if (!matchers.ok()) return Prefixed(text, matchers.status());
+    bool selective = false;
+    for (const Matcher& matcher : *matchers) {
+      selective = selective || !matcher.MatchesEmpty();
+    }
+    if (!selective) {
+      return absl::InvalidArgumentError(
+          fmt::format("{}: must contain at least one non-empty matcher", text));
+    }
+    parsed.push_back(*std::move(matchers));
+  }
+  return parsed;
+}
+
+absl::StatusOr<std::string> RunOperation(store::Store& store,
+                                         const OperationRequest& request,
+                                         OperationSink& sink,
+                                         std::stop_token stop) {
+  store::Progress progress;
+  progress.report = [&](std::string_view what, uint64_t done, uint64_t total,
+                        std::string_view unit) {
+    sink.OnProgress(what, done, total, unit);
+  };
+  progress.warn = [&](const std::string& text) { sink.OnWarning(text); };
+  progress.stop = std::move(stop);
+  if (request.verb == "inspect") return Inspect(store);
+  if (request.verb == "snapshot") return Snapshot(store, request, progress);
+  if (request.verb == "delete") return Delete(store, request, progress);
+  if (request.verb == "compact") {
+    VIGIE_RETURN_IF_ERROR(store.Compact(progress));
+    return Dump(json::object());
+  }
+  return absl::InvalidArgumentError(
+      fmt::format("operation \"{}\" is not known", request.verb));
+}
+
+}  // namespace vigie::server

@@ -1,0 +1,28 @@
+#include "store/inspect.h"
+
+#include <rocksdb/db.h>
+#include <rocksdb/metadata.h>
+
+#include <algorithm>
+
+namespace vigie::store {
+
+std::vector<TableReport> TablesOf(const Blocks& blocks) {
+  rocksdb::DB& database = blocks.database();
+  std::vector<TableReport> tables;
+  for (rocksdb::ColumnFamilyHandle* family : blocks.families()) {
+    rocksdb::ColumnFamilyMetaData metadata;
+    database.GetColumnFamilyMetaData(family, &metadata);
+    TableReport& table = tables.emplace_back();
+    table.name = family->GetName();
+    table.bytes = metadata.size;
+    table.files = metadata.file_count;
+    database.GetIntProperty(family, rocksdb::DB::Properties::kEstimateNumKeys,
+                            &table.rows);
+  }
+  std::sort(tables.begin(), tables.end(),
+            [](const auto& a, const auto& b) { return a.name < b.name; });
+  return tables;
+}
+
+}  // namespace vigie::store
