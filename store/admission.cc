@@ -4,68 +4,172 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <deque>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "base/strings.h"
+#include "store/histogram_rules.h"
+#include "store/windows.h"
 
 namespace vigie::store {
+namespace {
 
-struct Admission::Slot {
-  MemSeries* known = nullptr;      // null: a new series
-  const Labels* labels = nullptr;  // of a new one, of the batch
-  SeriesIdentity identity;
-  uint64_t id = 0;                  // of a new one: once defined
-  std::optional<LabelFault> fault;  // refused, with all that is of it
+constexpr uint32_t kNone = ~uint32_t{0};
+// How many decoded samples of series are kept while one batch is decided.
+constexpr size_t kDecodedMax = 1 << 20;
+
+// A series of the batch.
+struct Slot {
+  SeriesPage* page = nullptr;  // null: a new one, or refused
+  uint64_t id = 0;             // of a new one: once defined
   int64_t newest_ms = MemSeries::kNoSamples;
-  uint32_t first = kEnd;  // accepted floats, as a chain
-  uint32_t last = kEnd;
-  uint32_t count = 0;
-  bool indexed = false;  // its chain is in Deciding::times_
+  uint32_t accepted = 0;     // samples of this batch
+  uint32_t same_as = kNone;  // the slot that stands for it
+  uint32_t fresh = kNone;    // which of the new ones
+  uint32_t fault = kNone;    // refused, with all that is of it
+  uint32_t delta = kNone;    // which of the increments' states
+};
 
-  static constexpr uint32_t kEnd = ~uint32_t{0};
+struct Fresh {
+  Labels* labels = nullptr;
+  SeriesIdentity identity;
+};
+
+// Where a sample accepted before stands in the record.
+struct Place {
+  SampleKind kind = SampleKind::kFloat;
+  bool delta = false;
+  uint32_t index = 0;
+};
+
+bool SameValue(const SampleColumns& held, size_t i, double value) {
+  return held.kind == SampleKind::kFloat &&
+         std::bit_cast<uint64_t>(held.values[i]) ==
+             std::bit_cast<uint64_t>(value);
+}
+template <class Histogram>
+bool SameValue(const SampleColumns& held, size_t i, const Histogram& value) {
+  SampleColumns one;
+  one.PushBack(held.times_ms[i], value, 0);
+  return SameValue(held, i, one, 0);
+}
+
+std::string Shown(double value) { return fmt::format("{}", value); }
+template <class Histogram>
+std::string Shown(const Histogram& value) {
+  return fmt::format("a histogram of {}", value.count);
+}
+
+}  // namespace
+
+struct Admission::Scratch {
+  std::vector<Slot> slots;  // one for each series of the batch
+  std::vector<Fresh> fresh;
+  std::vector<LabelFault> faults;
+  std::deque<Labels> asked_labels;  // of batch.label_source
+  absl::flat_hash_map<SeriesIdentity, uint32_t> new_slots;
+  absl::flat_hash_map<uint64_t, uint32_t> known_slots;  // by id
+  std::vector<std::optional<DeltaState>> deltas;
+
+  // What was accepted of this batch, once somebody has asked.
+  bool indexed = false;
+  absl::flat_hash_map<std::pair<uint64_t, int64_t>, Place> places;
+  // What the head holds of some series.
+  absl::flat_hash_map<uint64_t, SampleRuns> decoded;
+  size_t decoded_samples = 0;
+
+  void Clear() {
+    slots.clear();
+    fresh.clear();
+    faults.clear();
+    asked_labels.clear();
+    if (!new_slots.empty()) new_slots.clear();
+    if (!known_slots.empty()) known_slots.clear();
+    deltas.clear();
+    indexed = false;
+    if (!places.empty()) places.clear();
+    if (!decoded.empty()) decoded.clear();
+    decoded_samples = 0;
+  }
 };
 
 class Admission::Deciding {
  public:
-  Deciding(Admission& admission, const AppendBatch& batch, const Head& head,
+  Deciding(Admission& admission, AppendBatch& batch, const Head& head,
            int64_t now_ms)
       : admission_(admission),
         options_(admission.options_),
+        s_(*admission.scratch_),
         batch_(batch),
         head_(head),
-        now_ms_(now_ms) {
+        tenant_(head.TenantNumber(batch.tenant.name)),
+        now_ms_(now_ms),
+        max_ms_(std::min(now_ms + options_.future_window_ms, kTimeMaxMs)),
+        min_ms_(options_.retention_ms > 0
+                    ? std::max(now_ms - options_.retention_ms, kTimeMinMs)
+                    : kTimeMinMs) {
+    s_.Clear();
     decision_.record.decided_ms = now_ms;
     decision_.record.tenant = batch.tenant.name;
   }
 
   // False if the batch must wait for the next group.
   bool Resolve() {
-    slots_.reserve(batch_.series.size());
-    slot_of_.reserve(batch_.series.size());
+    s_.slots.resize(batch_.series.size());
+    SeriesPage* page = nullptr;
     for (uint32_t i = 0; i < batch_.series.size(); ++i) {
-      if (!ResolveOne(i)) return false;
+      const uint64_t id = batch_.series[i].ref.id;
+      if (id != 0) {
+        if (page == nullptr || PageOf(page->first_id) != PageOf(id)) {
+          page = head_.FindPage(id);
+        }
+        if (page != nullptr && (page->used & BitOf(id)) != 0 &&
+            (page->tenant == tenant_ ||
+             head_.index().TenantOf(id) == batch_.tenant.name)) {
+          if (!ResolveKnown(i, page, id)) return false;
+          continue;
+        }
+      }
+      if (!ResolveOther(i)) return false;
     }
     return true;
   }
 
   void DecideFloats() {
-    accepted_.reserve(batch_.floats.size());
+    BatchRecord::Columns<double>& floats = decision_.record.floats;
+    const size_t size = batch_.floats.size();
+    floats.ids.reserve(size);
+    floats.times_ms.reserve(size);
+    floats.values.reserve(size);
     for (const FloatPoint& point : batch_.floats) {
       Slot* slot = SlotOf(point.series);
-      if (slot != nullptr) DecideFloat(point, slot);
+      if (slot == nullptr) continue;
+      decision_.outcome.floats_accepted +=
+          Decide(point.sample.time_ms, point.start_ms, point.sample.value, slot,
+                 &floats);
     }
   }
 
-  void RefuseKinds() {
-    for (const auto& point : batch_.integer_histograms) {
-      RefuseKind(point.series, "native histograms are not stored yet");
+  void DecideHistograms() {
+    for (IntegerHistogramPoint& point : batch_.integer_histograms) {
+      DecideHistogram(&point, &decision_.record.integer_histograms);
     }
-    for (const auto& point : batch_.float_histograms) {
-      RefuseKind(point.series, "native histograms are not stored yet");
+    for (FloatHistogramPoint& point : batch_.float_histograms) {
+      DecideHistogram(&point, &decision_.record.float_histograms);
     }
-    for (const auto& point : batch_.deltas) {
-      RefuseKind(point.series, "delta sums are not stored yet");
+  }
+
+  void DecideDeltas() {
+    // In order of time, whatever the order in which they came.
+    auto before = [](const DeltaPoint& a, const DeltaPoint& b) {
+      return a.end_ms < b.end_ms;
+    };
+    std::stable_sort(batch_.deltas.begin(), batch_.deltas.end(), before);
+    for (const DeltaPoint& point : batch_.deltas) {
+      Slot* slot = SlotOf(point.series);
+      if (slot != nullptr) DecideDelta(point, slot);
     }
   }
 
@@ -121,138 +225,141 @@ class Admission::Deciding {
   }
 
   Decision Finish() && {
-    BatchRecord& record = decision_.record;
-    record.floats.reserve(accepted_.size());
-    for (const Slot& slot : slots_) {
-      if (slot.count == 0) continue;
-      BatchRecord::Run run{slot.id, static_cast<uint32_t>(record.floats.size()),
-                           0};
-      for (uint32_t i = slot.first; i != Slot::kEnd; i = accepted_[i].next) {
-        record.floats.push_back(accepted_[i].point);
-      }
-      run.end = static_cast<uint32_t>(record.floats.size());
-      record.runs.push_back(run);
+    for (size_t i = 0; i < defined_.size(); ++i) {
+      decision_.record.definitions[i].labels = std::move(*defined_[i]);
     }
-    decision_.outcome.refs.reserve(slot_of_.size());
-    for (const uint32_t slot : slot_of_) {
-      decision_.outcome.refs.push_back({slots_[slot].id});
+    decision_.outcome.refs.reserve(s_.slots.size());
+    for (const Slot& slot : s_.slots) {
+      decision_.outcome.refs.push_back(
+          {slot.same_as == kNone ? slot.id : s_.slots[slot.same_as].id});
     }
     return std::move(decision_);
   }
 
  private:
-  struct Accepted {
-    BatchRecord::Float point;
-    uint32_t next = Slot::kEnd;
-  };
-
-  bool ResolveOne(uint32_t number) {
-    const BatchSeries& series = batch_.series[number];
-    if (series.ref.id == 0) return ResolveLabels(series.labels);
-    MemSeries* known = head_.Find(series.ref.id);
-    if (known != nullptr &&
-        head_.index().TenantOf(known->id) == batch_.tenant.name) {
-      return ResolveKnown(known);
-    }
+  // By labels, or by a reference that means nothing.
+  bool ResolveOther(uint32_t number) {
+    BatchSeries& series = batch_.series[number];
+    if (series.ref.id == 0) return ResolveLabels(number, &series.labels);
     if (batch_.label_source == nullptr) {
-      AddFaulty({RefusalReason::kUnknownReference,
-                 fmt::format("reference {}: no such series, send its labels",
-                             series.ref.id)});
+      AddFault(number,
+               {RefusalReason::kUnknownReference,
+                fmt::format("reference {}: no such series, send its labels",
+                            series.ref.id)});
       return true;
     }
-    return ResolveLabels(
-        asked_labels_.emplace_back(batch_.label_source->LabelsOf(number)));
+    return ResolveLabels(number, &s_.asked_labels.emplace_back(
+                                     batch_.label_source->LabelsOf(number)));
   }
 
-  // `labels` live as long as this.
-  bool ResolveLabels(const Labels& labels) {
+  // `*labels` live as long as the batch is decided.
+  bool ResolveLabels(uint32_t number, Labels* labels) {
     const SeriesIdentity identity =
-        head_.Identity(batch_.tenant.name, labels.bytes());
+        head_.Identity(batch_.tenant.name, labels->bytes());
     if (const uint64_t known = head_.index().Find(identity)) {
-      if (head_.index().Is(known, batch_.tenant.name, labels)) {
-        return ResolveKnown(head_.Find(known));
+      if (head_.index().Is(known, batch_.tenant.name, *labels)) {
+        return ResolveKnown(number, head_.FindPage(known), known);
       }
-      AddCollision(labels, head_.index().LabelsOf(known));
+      AddCollision(number, *labels, head_.index().LabelsOf(known));
       return true;
     }
     if (admission_.group_new_.contains(identity)) return false;
-    if (auto it = new_.find(identity); it != new_.end()) {
-      if (*slots_[it->second].labels == labels) {
-        slot_of_.push_back(it->second);
+    if (auto it = s_.new_slots.find(identity); it != s_.new_slots.end()) {
+      const Labels& other = *s_.fresh[s_.slots[it->second].fresh].labels;
+      if (other == *labels) {
+        s_.slots[number].same_as = it->second;
       } else {
-        AddCollision(labels, *slots_[it->second].labels);
+        AddCollision(number, *labels, other);
       }
       return true;
     }
-    if (auto fault = FindLabelFault(labels)) {
-      AddFaulty(*std::move(fault));
+    if (auto fault = FindLabelFault(*labels)) {
+      AddFault(number, *std::move(fault));
       return true;
     }
-    if (head_.index().size() + admission_.group_new_.size() + new_.size() >=
+    if (head_.index().size() + admission_.group_new_.size() +
+            s_.new_slots.size() >=
         kSeriesMax) {
-      AddFaulty(
-          {RefusalReason::kLimit, fmt::format("{}: {} series are held, no more",
-                                              labels.ToString(), kSeriesMax)});
+      AddFault(number, {RefusalReason::kLimit,
+                        fmt::format("{}: {} series are held, no more",
+                                    labels->ToString(), kSeriesMax)});
       return true;
     }
-    const auto slot = static_cast<uint32_t>(slots_.size());
-    new_.emplace(identity, slot);
-    slot_of_.push_back(slot);
-    Slot& added = slots_.emplace_back();
-    added.labels = &labels;
-    added.identity = identity;
+    s_.new_slots.emplace(identity, number);
+    s_.slots[number].fresh = static_cast<uint32_t>(s_.fresh.size());
+    s_.fresh.push_back({labels, identity});
     return true;
   }
 
-  bool ResolveKnown(MemSeries* known) {
-    if (known->batch == admission_.batch_) {
-      slot_of_.push_back(known->slot);
+  bool ResolveKnown(uint32_t number, SeriesPage* page, uint64_t id) {
+    if (page->batch != admission_.batch_) {
+      page->in_group = page->batch >= admission_.group_first_batch_
+                           ? page->in_group | page->in_batch
+                           : 0;
+      page->in_batch = 0;
+      page->batch = admission_.batch_;
+    }
+    const uint64_t bit = BitOf(id);
+    if ((page->in_group & bit) != 0) return false;
+    if ((page->in_batch & bit) != 0) {
+      s_.slots[number].same_as = SlotOfKnown(number, id);
       return true;
     }
-    if (known->batch >= admission_.group_first_batch_) return false;
-    known->batch = admission_.batch_;
-    known->slot = static_cast<uint32_t>(slots_.size());
-    slot_of_.push_back(known->slot);
-    Slot& slot = slots_.emplace_back();
-    slot.known = known;
-    slot.id = known->id;
-    slot.newest_ms = known->newest_ms;
+    page->in_batch |= bit;
+    Slot& slot = s_.slots[number];
+    slot.page = page;
+    slot.id = id;
+    slot.newest_ms = page->series[vigie::store::SlotOf(id)].newest_ms;
     return true;
+  }
+
+  // The slot before `number` that stands for the series.
+  uint32_t SlotOfKnown(uint32_t number, uint64_t id) {
+    for (; known_slots_end_ < number; ++known_slots_end_) {
+      const Slot& slot = s_.slots[known_slots_end_];
+      if (slot.page != nullptr) {
+        s_.known_slots.emplace(slot.id, known_slots_end_);
+      }
+    }
+    return s_.known_slots.at(id);
   }
 
   std::string Named(const Slot& slot) const {
-    return (slot.known != nullptr ? head_.index().LabelsOf(slot.known->id)
-                                  : *slot.labels)
+    return (slot.page != nullptr ? head_.index().LabelsOf(slot.id)
+                                 : *s_.fresh[slot.fresh].labels)
         .ToString();
   }
 
   // Not to be met in practice; mixing the two up would be a wrong number.
-  void AddCollision(const Labels& labels, const Labels& other) {
-    AddFaulty({RefusalReason::kLimit,
-               fmt::format("{}: its hash is that of {}", labels.ToString(),
-                           other.ToString())});
+  void AddCollision(uint32_t number, const Labels& labels,
+                    const Labels& other) {
+    AddFault(number, {RefusalReason::kLimit,
+                      fmt::format("{}: its hash is that of {}",
+                                  labels.ToString(), other.ToString())});
   }
 
-  void AddFaulty(LabelFault fault) {
-    slot_of_.push_back(static_cast<uint32_t>(slots_.size()));
-    slots_.emplace_back().fault = std::move(fault);
+  void AddFault(uint32_t number, LabelFault fault) {
+    s_.slots[number].fault = static_cast<uint32_t>(s_.faults.size());
+    s_.faults.push_back(std::move(fault));
   }
 
   // Null, and counted as refused, if the series is.
   Slot* SlotOf(uint32_t series) {
-    if (series >= slot_of_.size()) {
+    if (series >= s_.slots.size()) {
       Refuse(RefusalReason::kInvalidLabels, [&] {
         return fmt::format("point of series {} in a batch of {}", series,
-                           slot_of_.size());
+                           s_.slots.size());
       });
       return nullptr;
     }
-    Slot& slot = slots_[slot_of_[series]];
-    if (slot.fault.has_value()) {
-      Refuse(slot.fault->reason, [&] { return slot.fault->message; });
+    Slot* slot = &s_.slots[series];
+    if (slot->same_as != kNone) slot = &s_.slots[slot->same_as];
+    if (slot->fault != kNone) {
+      const LabelFault& fault = s_.faults[slot->fault];
+      Refuse(fault.reason, [&] { return fault.message; });
       return nullptr;
     }
-    return &slot;
+    return slot;
   }
 
   template <class Example>
@@ -266,16 +373,9 @@ class Admission::Deciding {
     decision_.outcome.refusals.push_back({reason, 1, example()});
   }
 
-  void RefuseKind(uint32_t series, std::string_view why) {
-    const Slot* slot = SlotOf(series);
-    if (slot == nullptr) return;
-    Refuse(RefusalReason::kUnsupportedKind,
-           [&] { return fmt::format("{}: {}", Named(*slot), why); });
-  }
-
   // False, and counted as refused, outside what the store takes at all.
   bool TakesTime(int64_t time_ms, const Slot& slot) {
-    if (time_ms > now_ms_ + options_.future_window_ms || time_ms > kTimeMaxMs) {
+    if (time_ms > max_ms_) {
       Refuse(RefusalReason::kTooFarInFuture, [&] {
         return fmt::format(
             "{}: time {} ms is more than {} ms ahead of the clock", Named(slot),
@@ -283,8 +383,7 @@ class Admission::Deciding {
       });
       return false;
     }
-    if (time_ms < kTimeMinMs || (options_.retention_ms > 0 &&
-                                 time_ms < now_ms_ - options_.retention_ms)) {
+    if (time_ms < min_ms_) {
       Refuse(RefusalReason::kOutOfRetention, [&] {
         return fmt::format("{}: time {} ms is older than retention, {} ms",
                            Named(slot), time_ms, options_.retention_ms);
@@ -294,85 +393,216 @@ class Admission::Deciding {
     return true;
   }
 
-  void DecideFloat(const FloatPoint& point, Slot* slot) {
-    const int64_t time_ms = point.sample.time_ms;
-    if (!TakesTime(time_ms, *slot)) return;
-    if (slot->newest_ms != MemSeries::kNoSamples) {
-      if (time_ms < slot->newest_ms - options_.out_of_order_window_ms) {
-        Refuse(RefusalReason::kTooOld, [&] {
+  // 1 if the sample is accepted, be it that it is held already.
+  template <class Value>
+  uint64_t Decide(int64_t time_ms, int64_t start_ms, Value value, Slot* slot,
+                  BatchRecord::Columns<Value>* columns) {
+    if (!TakesTime(time_ms, *slot)) return 0;
+    if (time_ms <= slot->newest_ms) {
+      if (!TakesLateTime(time_ms, *slot)) return 0;
+      size_t i = 0;
+      if (const SampleColumns* held = FindHeld(time_ms, *slot, &i)) {
+        if (SameValue(*held, i, value)) return 1;
+        Refuse(RefusalReason::kDuplicateTime, [&] {
           return fmt::format(
-              "{}: time {} ms is more than {} ms behind the newest, {}",
-              Named(*slot), time_ms, options_.out_of_order_window_ms,
-              slot->newest_ms);
+              "{}: time {} ms has {}, not {}", Named(*slot), time_ms,
+              held->kind == SampleKind::kFloat ? Shown(held->values[i])
+                                               : "another histogram",
+              Shown(value));
         });
-        return;
-      }
-      if (time_ms <= slot->newest_ms) {
-        if (const double* held = FindHeld(time_ms, slot)) {
-          if (std::bit_cast<uint64_t>(*held) ==
-              std::bit_cast<uint64_t>(point.sample.value)) {
-            ++decision_.outcome.floats_accepted;
-          } else {
-            Refuse(RefusalReason::kDuplicateTime, [&] {
-              return fmt::format("{}: time {} ms has the value {}, not {}",
-                                 Named(*slot), time_ms, *held,
-                                 point.sample.value);
-            });
-          }
-          return;
-        }
+        return 0;
       }
     }
-    Accept(point, slot);
+    Accept(time_ms, start_ms, std::move(value), slot, columns);
+    return 1;
   }
 
-  // What the head or this batch has at `time_ms`.
-  const double* FindHeld(int64_t time_ms, Slot* slot) {
-    if (slot->known != nullptr) {
-      const MemSeries& series = *slot->known;
-      if (const double* held = series.open.Find(time_ms)) return held;
-      if (series.sealing != nullptr) {
-        if (const double* held = series.sealing->Find(time_ms)) return held;
+  bool TakesLateTime(int64_t time_ms, const Slot& slot) {
+    if (time_ms >= slot.newest_ms - options_.out_of_order_window_ms) {
+      return true;
+    }
+    Refuse(RefusalReason::kTooOld, [&] {
+      return fmt::format(
+          "{}: time {} ms is more than {} ms behind the newest, {}",
+          Named(slot), time_ms, options_.out_of_order_window_ms,
+          slot.newest_ms);
+    });
+    return false;
+  }
+
+  // What the head or this batch has at `time_ms`: `*i` of the columns. Valid
+  // until the next call.
+  const SampleColumns* FindHeld(int64_t time_ms, const Slot& slot, size_t* i) {
+    if (slot.page != nullptr) {
+      for (const SampleColumns& run : DecodedOf(slot.id)) {
+        *i = run.LowerBound(time_ms);
+        if (*i < run.size() && run.times_ms[*i] == time_ms) return &run;
       }
     }
-    // A batch in order never comes here with a chain, so it pays no table.
-    const auto number = static_cast<uint32_t>(slot - slots_.data());
-    if (!slot->indexed) {
-      slot->indexed = true;
-      for (uint32_t i = slot->first; i != Slot::kEnd; i = accepted_[i].next) {
-        times_.emplace(std::pair(number, accepted_[i].point.sample.time_ms), i);
-      }
+    // A batch in order never comes here, so it pays no table.
+    if (slot.accepted == 0) return nullptr;
+    const BatchRecord& record = decision_.record;
+    if (!s_.indexed) {
+      s_.indexed = true;
+      IndexPlaces(record.floats, {SampleKind::kFloat, false});
+      IndexPlaces(record.deltas, {SampleKind::kFloat, true});
+      IndexPlaces(record.integer_histograms, {SampleKind::kIntegerHistogram});
+      IndexPlaces(record.float_histograms, {SampleKind::kFloatHistogram});
     }
-    const auto it = times_.find(std::pair(number, time_ms));
-    return it == times_.end() ? nullptr
-                              : &accepted_[it->second].point.sample.value;
+    const auto it = s_.places.find(std::pair(slot.id, time_ms));
+    if (it == s_.places.end()) return nullptr;
+    const auto [kind, delta, index] = it->second;
+    held_.clear();
+    *i = 0;
+    switch (kind) {
+      case SampleKind::kFloat:
+        held_.PushBack(
+            time_ms, (delta ? record.deltas : record.floats).values[index], 0);
+        break;
+      case SampleKind::kIntegerHistogram:
+        held_.PushBack(time_ms, record.integer_histograms.values[index], 0);
+        break;
+      case SampleKind::kFloatHistogram:
+        held_.PushBack(time_ms, record.float_histograms.values[index], 0);
+        break;
+    }
+    return &held_;
+  }
+
+  const SampleRuns& DecodedOf(uint64_t id) {
+    if (const auto it = s_.decoded.find(id); it != s_.decoded.end()) {
+      return it->second;
+    }
+    if (s_.decoded_samples > kDecodedMax) {
+      s_.decoded.clear();
+      s_.decoded_samples = 0;
+    }
+    SampleRuns& runs = s_.decoded[id];
+    head_.Read(id, TimeRange(), &runs);
+    for (const SampleColumns& run : runs) s_.decoded_samples += run.size();
+    return runs;
+  }
+
+  template <class Value>
+  void IndexPlaces(const BatchRecord::Columns<Value>& columns, Place place) {
+    for (size_t i = 0; i < columns.size(); ++i) {
+      place.index = static_cast<uint32_t>(i);
+      s_.places.emplace(std::pair(columns.ids[i], columns.times_ms[i]), place);
+    }
   }
 
   void Define(Slot* slot) {
     if (slot->id != 0) return;
+    const Fresh& fresh = s_.fresh[slot->fresh];
     slot->id = admission_.next_series_id_++;
-    decision_.record.definitions.push_back({slot->id, *slot->labels});
-    admission_.group_new_.insert(slot->identity);
+    decision_.record.definitions.push_back({slot->id, {}});
+    decision_.identities.push_back(fresh.identity);
+    defined_.push_back(fresh.labels);
+    admission_.group_new_.insert(fresh.identity);
   }
 
-  void Accept(const FloatPoint& point, Slot* slot) {
+  template <class Value>
+  void Accept(int64_t time_ms, int64_t start_ms, Value value, Slot* slot,
+              BatchRecord::Columns<Value>* columns) {
     Define(slot);
-    const auto at = static_cast<uint32_t>(accepted_.size());
-    accepted_.push_back({{point.sample, point.start_ms}, Slot::kEnd});
-    if (slot->first == Slot::kEnd) {
-      slot->first = at;
-    } else {
-      accepted_[slot->last].next = at;
+    ++slot->accepted;
+    slot->newest_ms = std::max(slot->newest_ms, time_ms);
+    if (s_.indexed) {
+      Place place{SampleKind::kFloat, false,
+                  static_cast<uint32_t>(columns->size())};
+      if constexpr (std::is_same_v<Value, IntegerHistogram>) {
+        place.kind = SampleKind::kIntegerHistogram;
+      } else if constexpr (std::is_same_v<Value, FloatHistogram>) {
+        place.kind = SampleKind::kFloatHistogram;
+      } else {
+        place.delta = columns == &decision_.record.deltas;
+      }
+      s_.places.emplace(std::pair(slot->id, time_ms), place);
     }
-    slot->last = at;
-    ++slot->count;
-    slot->newest_ms = std::max(slot->newest_ms, point.sample.time_ms);
-    if (slot->indexed) {
-      times_.emplace(std::pair(static_cast<uint32_t>(slot - slots_.data()),
-                               point.sample.time_ms),
-                     at);
+    columns->Add(slot->id, time_ms, start_ms, std::move(value));
+  }
+
+  template <class Point, class Histogram>
+  void DecideHistogram(Point* point, BatchRecord::Columns<Histogram>* columns) {
+    Slot* slot = SlotOf(point->series);
+    if (slot == nullptr) return;
+    if (auto fault = FindHistogramFault(point->histogram)) {
+      Refuse(fault->reason, [&] {
+        return fmt::format("{}: histogram: {}", Named(*slot), fault->message);
+      });
+      return;
     }
-    ++decision_.outcome.floats_accepted;
+    decision_.outcome.histograms_accepted +=
+        Decide(point->time_ms, point->start_ms, std::move(point->histogram),
+               slot, columns);
+  }
+
+  std::optional<DeltaState>& DeltaOf(Slot* slot) {
+    if (slot->delta == kNone) {
+      slot->delta = static_cast<uint32_t>(s_.deltas.size());
+      s_.deltas.emplace_back();
+      if (slot->page != nullptr) {
+        const auto it = slot->page->deltas.find(
+            static_cast<uint8_t>(vigie::store::SlotOf(slot->id)));
+        if (it != slot->page->deltas.end()) s_.deltas.back() = it->second;
+      }
+    }
+    return s_.deltas[slot->delta];
+  }
+
+  void DecideDelta(const DeltaPoint& point, Slot* slot) {
+    const bool open = point.start_ms == 0;  // goes on from the one before
+    if (!std::isfinite(point.increment) ||
+        (!open && point.start_ms >= point.end_ms)) {
+      Refuse(RefusalReason::kInvalidSample, [&] {
+        return fmt::format("{}: increment of {} in ({}, {}] ms", Named(*slot),
+                           point.increment, point.start_ms, point.end_ms);
+      });
+      return;
+    }
+    std::optional<DeltaState>& state = DeltaOf(slot);
+    if (state.has_value() && point.end_ms <= state->end_ms) {
+      ++decision_.outcome.deltas_accepted;  // counted before
+      return;
+    }
+    if (state.has_value() && !open && point.start_ms < state->end_ms) {
+      Refuse(RefusalReason::kOverlappingDelta, [&] {
+        return fmt::format("{}: increment in ({}, {}] ms, counted up to {}",
+                           Named(*slot), point.start_ms, point.end_ms,
+                           state->end_ms);
+      });
+      return;
+    }
+    if (!TakesTime(point.end_ms, *slot)) return;
+    // The series may have been forgotten, and this been counted before.
+    if (!state.has_value() && point.end_ms < now_ms_ - kDeltaIdleMs) {
+      Refuse(RefusalReason::kTooOld, [&] {
+        return fmt::format(
+            "{}: increment up to {} ms, more than {} ms ago, of a series that "
+            "is not counted",
+            Named(*slot), point.end_ms, kDeltaIdleMs);
+      });
+      return;
+    }
+    if (point.end_ms <= slot->newest_ms) {
+      if (!TakesLateTime(point.end_ms, *slot)) return;
+      size_t i = 0;
+      if (FindHeld(point.end_ms, *slot, &i) != nullptr) {
+        Refuse(RefusalReason::kDuplicateTime, [&] {
+          return fmt::format("{}: time {} ms has a sample that is no sum",
+                             Named(*slot), point.end_ms);
+        });
+        return;
+      }
+    }
+    const DeltaState sum =
+        state.has_value()
+            ? DeltaState{point.end_ms, state->value + point.increment,
+                         state->start_ms}
+            : DeltaState{point.end_ms, point.increment, point.start_ms};
+    state = sum;
+    Accept(sum.end_ms, sum.start_ms, sum.value, slot, &decision_.record.deltas);
+    ++decision_.outcome.deltas_accepted;
   }
 
   void DecideExemplar(const Exemplar& exemplar, Slot* slot) {
@@ -398,9 +628,12 @@ class Admission::Deciding {
       return;
     }
     ++decision_.outcome.exemplars_accepted;
-    if (slot->known != nullptr) {
-      const auto& ring = slot->known->exemplars;
-      if (std::find(ring.begin(), ring.end(), exemplar) != ring.end()) return;
+    if (slot->page != nullptr) {
+      const std::vector<Exemplar>* ring = head_.ExemplarsOf(slot->id);
+      if (ring != nullptr &&
+          std::find(ring->begin(), ring->end(), exemplar) != ring->end()) {
+        return;
+      }
     }
     Define(slot);
     decision_.record.exemplars.push_back({slot->id, exemplar});
@@ -408,17 +641,22 @@ class Admission::Deciding {
 
   Admission& admission_;
   const StoreOptions& options_;
-  const AppendBatch& batch_;
+  Scratch& s_;
+  AppendBatch& batch_;
   const Head& head_;
+  const uint32_t tenant_;
   const int64_t now_ms_;
+  const int64_t max_ms_;
+  const int64_t min_ms_;
   Decision decision_;
-  std::vector<Slot> slots_;
-  std::vector<uint32_t> slot_of_;    // by index in the batch
-  std::deque<Labels> asked_labels_;  // of batch_.label_source
-  absl::flat_hash_map<SeriesIdentity, uint32_t> new_;
-  std::vector<Accepted> accepted_;
-  absl::flat_hash_map<std::pair<uint32_t, int64_t>, uint32_t> times_;
+  std::vector<Labels*> defined_;  // as the record's definitions
+  uint32_t known_slots_end_ = 0;
+  SampleColumns held_;
 };
+
+Admission::Admission(const StoreOptions& options)
+    : options_(options), scratch_(std::make_unique<Scratch>()) {}
+Admission::~Admission() = default;
 
 void Admission::NewGroup(uint64_t next_series_id) {
   next_series_id_ = std::max(next_series_id_, next_series_id);
@@ -426,14 +664,15 @@ void Admission::NewGroup(uint64_t next_series_id) {
   group_new_.clear();
 }
 
-std::optional<Admission::Decision> Admission::Decide(const AppendBatch& batch,
+std::optional<Admission::Decision> Admission::Decide(AppendBatch* batch,
                                                      const Head& head,
                                                      int64_t now_ms) {
   ++batch_;
-  Deciding deciding(*this, batch, head, now_ms);
+  Deciding deciding(*this, *batch, head, now_ms);
   if (!deciding.Resolve()) return std::nullopt;
   deciding.DecideFloats();
-  deciding.RefuseKinds();
+  deciding.DecideHistograms();
+  deciding.DecideDeltas();
   deciding.DecideExemplars();
   deciding.DecideMetadata();
   return std::move(deciding).Finish();

@@ -24,6 +24,8 @@ std::string_view RefusalName(RefusalReason reason) {
       return "unsupported_kind";
     case RefusalReason::kLimit:
       return "limit";
+    case RefusalReason::kInvalidSample:
+      return "invalid_sample";
   }
   return "unknown";
 }
@@ -31,6 +33,7 @@ std::string_view RefusalName(RefusalReason reason) {
 absl::StatusCode RefusalCode(RefusalReason reason) {
   switch (reason) {
     case RefusalReason::kInvalidLabels:
+    case RefusalReason::kInvalidSample:
       return absl::StatusCode::kInvalidArgument;
     case RefusalReason::kTooOld:
     case RefusalReason::kOutOfRetention:

@@ -57,8 +57,9 @@ struct FloatHistogramPoint {
   FloatHistogram histogram;
   int64_t start_ms = 0;
 };
-// What a delta sum counted in (start_ms, end_ms]. The store adds it to the
-// series' last value, exactly once per interval.
+// What a delta sum counted in (start_ms, end_ms]. The store adds it to what the
+// intervals before it add up to, exactly once: one that ends where the last one
+// does, or before, has been counted. A start of 0 is unknown: it goes on there.
 struct DeltaPoint {
   uint32_t series = 0;
   int64_t start_ms = 0;
@@ -112,6 +113,7 @@ enum class RefusalReason : uint8_t {
   kUnknownReference,  // no label source, and the series has left the head
   kUnsupportedKind,   // a sample kind that is not stored yet
   kLimit,             // a permanent limit: series, label count, length
+  kInvalidSample,     // a histogram at odds with itself, an empty interval
 };
 
 // "too_old", as metrics and answers name it.

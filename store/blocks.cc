@@ -222,27 +222,28 @@ absl::Status Blocks::Impl::WriteChunks(const SealCapture& capture,
     size_t begin, end;
   };
   std::vector<Piece> pieces;
-  std::deque<SampleColumns> held;
-  SampleRuns runs;
+  std::deque<SampleRuns> held;
   for (size_t i = 0; i < capture.series.size(); ++i) {
     const SealCapture::Series& one = capture.series[i];
-    capture.read(i, &runs);
-    if (runs.empty()) continue;
-    const SampleColumns& samples = held.emplace_back(std::move(runs.front()));
-    for (size_t begin = 0; begin < samples.size();) {
-      const int32_t window = WindowOf(samples.times_ms[begin]);
-      const std::string prefix =
-          ChunkPrefix(window, one.tenant, one.metric_hash, one.id);
-      const size_t window_end = std::max(
-          begin + 1, window == INT32_MAX
-                         ? samples.size()
-                         : samples.LowerBound(WindowStartMs(window + 1)));
-      while (begin < window_end) {
-        const size_t end = std::min(window_end, begin + samples_max);
-        pieces.push_back(
-            {ChunkKey(prefix, samples.times_ms[begin], window, seal), window,
-             &samples, begin, end});
-        begin = end;
+    const std::string& tenant = capture.tenants[one.tenant];
+    capture.read(i, &held.emplace_back());
+    for (const SampleColumns& samples : held.back()) {
+      for (size_t begin = 0; begin < samples.size();) {
+        const int32_t window = WindowOf(samples.times_ms[begin]);
+        const std::string prefix =
+            ChunkPrefix(window, tenant, one.metric_hash, one.id);
+        const size_t window_end = std::max(
+            begin + 1, window == INT32_MAX
+                           ? samples.size()
+                           : samples.LowerBound(WindowStartMs(window + 1)));
+        while (begin < window_end) {
+          const size_t end =
+              std::min(window_end, ChunkEnd(samples, begin, samples_max));
+          pieces.push_back(
+              {ChunkKey(prefix, samples.times_ms[begin], window, seal), window,
+               &samples, begin, end});
+          begin = end;
+        }
       }
     }
   }
@@ -264,23 +265,24 @@ absl::Status Blocks::Impl::WriteChunks(const SealCapture& capture,
 }
 
 absl::Status Blocks::Impl::WriteRows(const SealCapture& capture) {
-  std::vector<const SealCapture::Series*> sorted;
-  for (const SealCapture::Series& one : capture.series) sorted.push_back(&one);
-  std::sort(sorted.begin(), sorted.end(),
-            [](const auto* a, const auto* b) { return a->id < b->id; });
   FileWriter rows(*this, kSeries), seen(*this, kSeen);
   FileWriter exemplars(*this, kExemplars);
-  for (const SealCapture::Series* one : sorted) {
-    const std::string key = SeriesKey(one->id);
-    if (one->write_row) {
-      VIGIE_RETURN_IF_ERROR(
-          rows.Put(key, EncodeSeriesRow(one->tenant, one->labels)));
+  for (size_t i = 0; i < capture.series.size(); ++i) {  // by id
+    const SealCapture::Series& one = capture.series[i];
+    const std::string key = SeriesKey(one.id);
+    if (one.is_new) {
+      VIGIE_RETURN_IF_ERROR(rows.Put(
+          key,
+          EncodeSeriesRow(capture.tenants[one.tenant], capture.labels(i))));
     }
-    VIGIE_RETURN_IF_ERROR(
-        seen.Put(key, EncodeSeenRow(one->newest_ms, one->windows)));
-    if (one->write_exemplars) {
-      VIGIE_RETURN_IF_ERROR(
-          exemplars.Put(key, EncodeExemplarsRow(one->exemplars)));
+    SeriesState state{one.first_ms, one.newest_ms, one.last_day_indexed, {}};
+    if (const auto it = capture.deltas.find(i); it != capture.deltas.end()) {
+      state.delta = it->second;
+    }
+    VIGIE_RETURN_IF_ERROR(seen.Put(key, EncodeSeenRow(state)));
+    if (const auto it = capture.exemplars.find(i);
+        it != capture.exemplars.end()) {
+      VIGIE_RETURN_IF_ERROR(exemplars.Put(key, EncodeExemplarsRow(it->second)));
     }
   }
   VIGIE_RETURN_IF_ERROR(rows.EndFile());
@@ -430,14 +432,14 @@ absl::Status Blocks::LoadInto(Head* head) const {
   VIGIE_RETURN_IF_ERROR(
       impl_->Scan(kSeries, [&](std::string_view key, std::string_view value) {
         VIGIE_ASSIGN_OR_RETURN(const uint64_t id, ParseSeriesKey(key));
-        VIGIE_ASSIGN_OR_RETURN(SeriesRow row, ParseSeriesRow(value));
-        return head->LoadSeries(id, row.tenant, std::move(row.labels));
+        VIGIE_ASSIGN_OR_RETURN(const SeriesRow row, ParseSeriesRow(value));
+        return head->LoadSeries(id, row.tenant, row.labels);
       }));
   VIGIE_RETURN_IF_ERROR(
       impl_->Scan(kSeen, [&](std::string_view key, std::string_view value) {
         VIGIE_ASSIGN_OR_RETURN(const uint64_t id, ParseSeriesKey(key));
-        VIGIE_ASSIGN_OR_RETURN(SeenRow row, ParseSeenRow(value));
-        return head->LoadWindows(id, row.newest_ms, std::move(row.windows));
+        VIGIE_ASSIGN_OR_RETURN(const SeriesState state, ParseSeenRow(value));
+        return head->LoadState(id, state);
       }));
   VIGIE_RETURN_IF_ERROR(impl_->Scan(
       kExemplars, [&](std::string_view key, std::string_view value) {

@@ -9,55 +9,78 @@
 namespace vigie::store {
 namespace {
 
-// Beyond this many samples out of order in one run, one merge is cheaper than
-// an insertion each, which would make a hostile batch cost its size squared.
-constexpr size_t kInsertionsMax = 16;
-
 absl::Status UnknownSeries(uint64_t id) {
   return absl::DataLossError(
       fmt::format("series {}: used but defined nowhere", id));
 }
 
-}  // namespace
-
-MemSeries& Head::AddSeries(uint64_t id, std::string_view tenant,
-                           const Labels& labels) {
-  index_.Add(id, Identity(tenant, labels.bytes()), tenant, labels);
-  RaiseNextSeriesId(id + 1);
-  auto series = std::make_unique<MemSeries>();
-  series->id = id;
-  return *series_.emplace(id, std::move(series)).first->second;
+LateSample Late(int64_t start_ms, double value) { return {start_ms, value}; }
+template <class Histogram>
+LateSample Late(int64_t start_ms, const Histogram& value) {
+  return {start_ms, std::make_unique<const Histogram>(value)};
 }
 
-void Head::MarkDirty(MemSeries* series) {
-  if (series->dirty) return;
-  series->dirty = true;
-  dirty_.push_back(series);
+}  // namespace
+
+uint32_t Head::TenantNumber(std::string_view tenant) const {
+  const auto it = tenants_.find(tenant);
+  return it == tenants_.end() ? SeriesPage::kTenantsDiffer - 1 : it->second;
+}
+
+SeriesPage& Head::AddSeries(uint64_t id, const SeriesIdentity& identity,
+                            std::string_view tenant, const Labels& labels) {
+  index_.Add(id, identity, tenant, labels);
+  RaiseNextSeriesId(id + 1);
+  auto number = tenants_.find(tenant);
+  if (number == tenants_.end()) {
+    number = tenants_
+                 .try_emplace(std::string(tenant),
+                              static_cast<uint32_t>(tenants_.size()))
+                 .first;
+  }
+  SeriesPage& page = pages_.FindOrMake(id);
+  if (page.used == 0) {
+    page.epoch = epoch_;
+    page.tenant = number->second;
+  } else if (page.tenant != number->second) {
+    page.tenant = SeriesPage::kTenantsDiffer;
+  }
+  page.used |= BitOf(id);
+  page.series[SlotOf(id)] = {};
+  return page;
+}
+
+void Head::MarkDirty(SeriesPage* page, uint64_t bits) {
+  if (page->epoch != epoch_) Freeze(page);
+  if (page->dirty == 0) dirty_pages_.push_back(page);
+  page->dirty |= bits;
 }
 
 absl::Status Head::LoadSeries(uint64_t id, std::string_view tenant,
-                              Labels labels) {
-  if (index_.Contains(id) ||
-      index_.Find(Identity(tenant, labels.bytes())) != 0) {
+                              const Labels& labels) {
+  const SeriesIdentity identity = Identity(tenant, labels.bytes());
+  if (Find(id) != nullptr || index_.Find(identity) != 0) {
     return absl::DataLossError(fmt::format("series {}: there twice", id));
   }
-  AddSeries(id, tenant, labels).stored = true;
+  AddSeries(id, identity, tenant, labels).stored |= BitOf(id);
   return absl::OkStatus();
 }
 
-absl::Status Head::LoadWindows(uint64_t id, int64_t newest_ms,
-                               WindowSet windows) {
-  MemSeries* series = Find(id);
-  if (series == nullptr) return UnknownSeries(id);
-  series->newest_ms = newest_ms;
-  series->windows = std::move(windows);
+absl::Status Head::LoadState(uint64_t id, const SeriesState& state) {
+  if (Find(id) == nullptr) return UnknownSeries(id);
+  SeriesPage& page = *pages_.Find(id);
+  page.series[SlotOf(id)] = {state.first_ms, state.newest_ms,
+                             state.last_day_indexed};
+  if (state.delta.has_value()) {
+    page.deltas[static_cast<uint8_t>(SlotOf(id))] = *state.delta;
+  }
   return absl::OkStatus();
 }
 
 absl::Status Head::LoadExemplars(uint64_t id, std::vector<Exemplar> exemplars) {
-  MemSeries* series = Find(id);
-  if (series == nullptr) return UnknownSeries(id);
-  series->exemplars = std::move(exemplars);
+  if (Find(id) == nullptr) return UnknownSeries(id);
+  pages_.Find(id)->exemplars[static_cast<uint8_t>(SlotOf(id))] =
+      std::move(exemplars);
   return absl::OkStatus();
 }
 
@@ -73,69 +96,81 @@ void Head::LoadMetadata(std::string_view tenant, std::string_view metric,
   if (added) ++metadata_entries_;
 }
 
-void Head::ApplyRun(const BatchRecord& record, const BatchRecord::Run& run,
-                    MemSeries* series) {
-  size_t before = series->open.size();
-  size_t late = 0;
-  int64_t last_ms = series->open.empty() ? MemSeries::kNoSamples
-                                         : series->open.times_ms.back();
-  for (uint32_t i = run.begin; i < run.end; ++i) {
-    const int64_t time_ms = record.floats[i].sample.time_ms;
-    if (time_ms <= last_ms) ++late;
-    last_ms = std::max(last_ms, time_ms);
-    series->newest_ms = std::max(series->newest_ms, time_ms);
-    series->windows.Add(WindowOf(time_ms));
-  }
-  if (late <= kInsertionsMax) {
-    for (uint32_t i = run.begin; i < run.end; ++i) {
-      const auto& [sample, start_ms] = record.floats[i];
-      series->open.Insert(sample.time_ms, sample.value, start_ms);
+template <class Value, class Note>
+absl::Status Head::ApplySamples(const BatchRecord::Columns<Value>& samples,
+                                Note note) {
+  SeriesPage* page = nullptr;
+  for (size_t i = 0; i < samples.size(); ++i) {
+    const uint64_t id = samples.ids[i];
+    if (page == nullptr || page->first_id != id / kPageSeries * kPageSeries) {
+      page = pages_.Find(id);
+      if (page == nullptr) return UnknownSeries(id);
+      if (page->epoch != epoch_) Freeze(page);
+      if (page->open == nullptr) page->open = std::make_unique<OpenPage>();
     }
-  } else {
-    std::vector<BatchRecord::Float> sorted(record.floats.begin() + run.begin,
-                                           record.floats.begin() + run.end);
-    std::stable_sort(sorted.begin(), sorted.end(),
-                     [](const auto& a, const auto& b) {
-                       return a.sample.time_ms < b.sample.time_ms;
-                     });
-    SampleColumns columns;
-    for (const auto& [sample, start_ms] : sorted) {
-      columns.Insert(sample.time_ms, sample.value, start_ms);
+    if ((page->used & BitOf(id)) == 0) return UnknownSeries(id);
+    MarkDirty(page, BitOf(id));
+    const size_t slot = SlotOf(id);
+    const int64_t time_ms = samples.times_ms[i];
+    MemSeries& series = page->series[slot];
+    if (series.newest_ms == MemSeries::kNoSamples ||
+        time_ms < series.first_ms) {
+      series.first_ms = time_ms;
     }
-    uint64_t conflicts = 0;  // admission lets none through
-    series->open = Merged(series->open, columns, &conflicts);
+    series.newest_ms = std::max(series.newest_ms, time_ms);
+    OpenChunk& chunk = page->open->chunks[slot];
+    if (chunk.empty() || time_ms > chunk.last_time_ms()) {
+      chunk.Append(time_ms, samples.start_ms(i), samples.values[i]);
+      ++samples_;
+    } else {
+      LateSamples& late = page->open->late[static_cast<uint8_t>(slot)];
+      if (late.try_emplace(time_ms,
+                           Late(samples.start_ms(i), samples.values[i]))
+              .second) {
+        ++samples_;
+      }
+    }
+    note(page, i);
   }
-  samples_ += series->open.size() - before;
+  return absl::OkStatus();
 }
 
-absl::Status Head::Apply(LogPosition position, const BatchRecord& record) {
-  for (const BatchRecord::Definition& definition : record.definitions) {
-    const bool known = index_.Contains(definition.id);
-    if (!known &&
-        index_.Find(Identity(record.tenant, definition.labels.bytes())) == 0) {
-      AddSeries(definition.id, record.tenant, definition.labels);
-    } else if (!known ||
-               !index_.Is(definition.id, record.tenant, definition.labels)) {
+absl::Status Head::Apply(LogPosition position, const BatchRecord& record,
+                         const std::vector<SeriesIdentity>* identities) {
+  for (size_t i = 0; i < record.definitions.size(); ++i) {
+    const auto& [id, labels] = record.definitions[i];
+    if (identities != nullptr) {
+      AddSeries(id, (*identities)[i], record.tenant, labels);
+      continue;
+    }
+    const SeriesIdentity identity = Identity(record.tenant, labels.bytes());
+    const bool known = Find(id) != nullptr;
+    if (!known && index_.Find(identity) == 0) {
+      AddSeries(id, identity, record.tenant, labels);
+    } else if (!known || !index_.Is(id, record.tenant, labels)) {
       return absl::DataLossError(
-          fmt::format("series {}: defined twice, not alike", definition.id));
+          fmt::format("series {}: defined twice, not alike", id));
     }
   }
-  for (const BatchRecord::Run& run : record.runs) {
-    if (run.begin == run.end) continue;
-    MemSeries* series = Find(run.id);
-    if (series == nullptr) return UnknownSeries(run.id);
-    ApplyRun(record, run, series);
-    MarkDirty(series);
-  }
+  const auto nothing = [](SeriesPage*, size_t) {};
+  VIGIE_RETURN_IF_ERROR(ApplySamples(record.floats, nothing));
+  VIGIE_RETURN_IF_ERROR(
+      ApplySamples(record.deltas, [&](SeriesPage* page, size_t i) {
+        page->deltas[static_cast<uint8_t>(SlotOf(record.deltas.ids[i]))] = {
+            record.deltas.times_ms[i], record.deltas.values[i],
+            record.deltas.start_ms(i)};
+      }));
+  VIGIE_RETURN_IF_ERROR(ApplySamples(record.integer_histograms, nothing));
+  VIGIE_RETURN_IF_ERROR(ApplySamples(record.float_histograms, nothing));
   for (const auto& [id, exemplar] : record.exemplars) {
-    MemSeries* series = Find(id);
-    if (series == nullptr) return UnknownSeries(id);
-    auto& ring = series->exemplars;
+    if (Find(id) == nullptr) return UnknownSeries(id);
+    SeriesPage* page = pages_.Find(id);
+    auto& ring = page->exemplars[static_cast<uint8_t>(SlotOf(id))];
     if (std::find(ring.begin(), ring.end(), exemplar) != ring.end()) continue;
     if (ring.size() >= kExemplarsMax) ring.erase(ring.begin());
     ring.push_back(exemplar);
-    series->exemplars_dirty = true;
-    MarkDirty(series);
+    MarkDirty(page, BitOf(id));
+    page->exemplars_dirty |= BitOf(id);
   }
   for (const auto& [metric, metadata] : record.metadata) {
     LoadMetadata(record.tenant, metric,
@@ -145,106 +180,56 @@ absl::Status Head::Apply(LogPosition position, const BatchRecord& record) {
   return absl::OkStatus();
 }
 
-SealCapture Head::Capture() {
-  SealCapture capture;
-  capture.end = applied_end_;
-  capture.next_series_id = next_series_id_;
-  capture.series.reserve(dirty_.size());
-  std::vector<std::shared_ptr<const SampleColumns>> samples;
-  samples.reserve(dirty_.size());
-  for (MemSeries* series : dirty_) {
-    SealCapture::Series& one = capture.series.emplace_back();
-    one.id = series->id;
-    one.tenant = index_.TenantOf(series->id);
-    one.metric_hash = index_.MetricHashOf(series->id);
-    if (!series->open.empty()) {
-      series->sealing =
-          std::make_shared<const SampleColumns>(std::move(series->open));
-      series->open = {};
-      capture.samples += series->sealing->size();
-    }
-    samples.push_back(series->sealing);
-    one.write_row = !series->stored;
-    if (one.write_row) one.labels = index_.LabelsOf(series->id);
-    one.newest_ms = series->newest_ms;
-    one.windows = series->windows;
-    if (series->exemplars_dirty) {
-      one.write_exemplars = true;
-      one.exemplars = series->exemplars;
-    }
-    series->dirty = false;
-    series->exemplars_dirty = false;
+void Head::Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const {
+  const SeriesPage& page = *pages_.Find(id);
+  const size_t slot = SlotOf(id);
+  if (page.frozen != nullptr && page.frozen->epoch > published_epoch_ &&
+      page.frozen->open != nullptr) {
+    page.frozen->open->Read(slot, range, runs);
   }
-  capture.read = [samples = std::move(samples)](size_t i, SampleRuns* runs) {
-    runs->clear();
-    if (samples[i] != nullptr) runs->push_back(*samples[i]);
-  };
-  dirty_.clear();
-  if (metadata_dirty_) {
-    for (auto& [tenant, entries] : metadata_) {
-      for (auto& [metric, entry] : entries) {
-        if (!entry.dirty) continue;
-        entry.dirty = false;
-        capture.metadata.push_back({tenant, metric, entry});
+  if (page.open != nullptr) page.open->Read(slot, range, runs);
+}
+
+const std::vector<Exemplar>* Head::ExemplarsOf(uint64_t id) const {
+  const SeriesPage& page = *pages_.Find(id);
+  const auto it = page.exemplars.find(static_cast<uint8_t>(SlotOf(id)));
+  return it == page.exemplars.end() ? nullptr : &it->second;
+}
+
+std::vector<uint64_t> Head::DropBefore(int64_t time_ms) {
+  std::vector<uint64_t> ids;
+  pages_.ForEach([&](SeriesPage& page) {
+    for (size_t slot = 0; slot < kPageSeries; ++slot) {
+      const uint64_t bit = uint64_t{1} << slot;
+      if ((page.used & bit) == 0) continue;
+      MemSeries& series = page.series[slot];
+      if (series.newest_ms >= time_ms) {
+        series.first_ms = std::max(series.first_ms, time_ms);
+      } else if ((page.dirty & bit) == 0 && page.frozen == nullptr) {
+        ids.push_back(page.first_id + slot);
       }
     }
-    metadata_dirty_ = false;
-  }
-  return capture;
-}
-
-void Head::Release(const SealCapture& capture) {
-  for (const SealCapture::Series& one : capture.series) {
-    MemSeries* series = Find(one.id);
-    series->sealing.reset();
-    series->stored = true;
-  }
-  samples_ -= capture.samples;
-}
-
-void Head::Restore(const SealCapture& capture) {
-  for (const SealCapture::Series& one : capture.series) {
-    MemSeries* series = Find(one.id);
-    if (series->sealing != nullptr) {
-      const uint64_t before = series->sealing->size() + series->open.size();
-      uint64_t conflicts = 0;
-      series->open = series->open.empty()
-                         ? *series->sealing
-                         : Merged(*series->sealing, series->open, &conflicts);
-      samples_ -= before - series->open.size();
-      series->sealing.reset();
-    }
-    series->exemplars_dirty = series->exemplars_dirty || one.write_exemplars;
-    MarkDirty(series);
-  }
-  for (const SealCapture::Metadata& one : capture.metadata) {
-    const auto entries = metadata_.find(one.tenant);
-    if (entries == metadata_.end()) continue;
-    const auto entry = entries->second.find(one.metric);
-    if (entry == entries->second.end()) continue;
-    entry->second.dirty = true;
-    metadata_dirty_ = true;
-  }
-}
-
-std::vector<uint64_t> Head::DropWindowsBefore(int32_t window) {
-  std::vector<uint64_t> ids;
-  for (const auto& [id, series] : series_) {
-    if (series->dirty || series->sealing != nullptr) continue;
-    series->windows.RemoveBefore(window);
-    if (series->windows.empty()) ids.push_back(id);
-  }
+  });
   return ids;
 }
 
 void Head::Forget(const std::vector<uint64_t>& ids) {
   index_.Remove({ids.begin(), ids.end()});
-  for (const uint64_t id : ids) series_.erase(id);
+  for (const uint64_t id : ids) {
+    SeriesPage* page = pages_.Find(id);
+    if (page == nullptr) continue;
+    page->used &= ~BitOf(id);
+    page->stored &= ~BitOf(id);
+    const auto slot = static_cast<uint8_t>(SlotOf(id));
+    page->exemplars.erase(slot);
+    page->deltas.erase(slot);
+    if (page->used == 0 && page->dirty == 0) pages_.Erase(*page);
+  }
 }
 
 void Head::KeepUnstored(const std::vector<uint64_t>& ids) {
   for (const uint64_t id : ids) {
-    if (MemSeries* series = Find(id)) series->stored = false;
+    if (Find(id) != nullptr) pages_.Find(id)->stored &= ~BitOf(id);
   }
 }
 

@@ -1,88 +1,43 @@
-// Head: what is in memory of every series: the samples that no block holds
-// yet, its labels and where else it has samples; exemplars and metadata beside
-// them. It decides nothing: records that admission.h made, live or replayed,
-// are applied as they stand.
-// Thread-compatible: one HeadLock guards it.
+// Head: what is in memory of series: the samples that no block holds yet, how
+// far each series has come, exemplars and metadata beside them. It decides
+// nothing: records that admission.h made, live or replayed, are applied as
+// they stand.
+// Thread-compatible: one HeadLock guards it. What a call says to take long is
+// done in steps, each short enough to hold the lock for.
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "base/strings.h"
 #include "model/exemplar.h"
 #include "store/batch_record.h"
 #include "store/log.h"
-#include "store/sample_columns.h"
+#include "store/seal_capture.h"
 #include "store/series_index.h"
-#include "store/windows.h"
+#include "store/series_page.h"
 
 namespace vigie::store {
 
 // Kept a series, the newest ones.
 inline constexpr size_t kExemplarsMax = 16;
 
-// The samples of one series in memory; its names are the index's.
-struct MemSeries {
-  static constexpr int64_t kNoSamples = std::numeric_limits<int64_t>::min();
+// The pages that a seal is about, and how far a walk over them has come. It
+// belongs to the sealing thread.
+struct SealPages {
+  std::vector<SeriesPage*> pages;  // by id
+  size_t next = 0;
+  size_t next_series = 0;         // of the capture
+  std::vector<uint64_t> sources;  // of its series: index in `pages`, slot
+  std::vector<std::shared_ptr<const FrozenPage>> trash;
 
-  uint64_t id = 0;
-  int64_t newest_ms = kNoSamples;
-  WindowSet windows;   // where it has samples, in memory or in blocks
-  SampleColumns open;  // not sealed yet
-  std::shared_ptr<const SampleColumns> sealing;  // on their way into a block
-  std::vector<Exemplar> exemplars;  // the newest ones, as they came
-  bool stored = false;              // its row is in the blocks
-  bool dirty = false;               // something of it is only in the log
-  bool exemplars_dirty = false;     // and its exemplars are part of that
-
-  // Of the writer alone: the batch that touched it last, and its slot there.
-  uint64_t batch = 0;
-  uint32_t slot = 0;
-};
-
-struct MetadataEntry {
-  Metadata metadata;
-  int64_t seen_ms = 0;  // when it was logged last
-  bool dirty = false;   // only in the log
-};
-
-// What a seal takes from the head, and what it then finds there again. Whoever
-// writes it into blocks knows nothing of the head.
-struct SealCapture {
-  struct Series {
-    uint64_t id = 0;
-    std::string tenant;
-    uint32_t metric_hash = 0;
-    bool write_row = false;
-    Labels labels;  // if write_row
-    bool write_exemplars = false;
-    int64_t newest_ms = 0;
-    WindowSet windows;
-    std::vector<Exemplar> exemplars;  // if write_exemplars
-  };
-  struct Metadata {
-    std::string tenant;
-    std::string metric;
-    MetadataEntry entry;
-  };
-  // The first position whose record is not part of it.
-  LogPosition end = 0;
-  uint64_t next_series_id = 0;
-  uint64_t samples = 0;
-  std::vector<Series> series;
-  std::vector<Metadata> metadata;
-  // Replaces `*runs` by the samples of series[i]; may be none. Thread-safe, as
-  // what was captured does not change.
-  std::function<void(size_t i, SampleRuns* runs)> read;
-
-  bool empty() const { return series.empty() && metadata.empty(); }
+  // Before the first CaptureMore; needs no lock.
+  void Sort();
 };
 
 class Head {
@@ -96,27 +51,37 @@ class Head {
   }
 
   // All of `record`, which lies at `position`. Applying it again changes
-  // nothing. kDataLoss if it names a series that nobody defined.
-  absl::Status Apply(LogPosition position, const BatchRecord& record);
+  // nothing that is read. kDataLoss if it names a series that nobody defined.
+  // `identities`: of its definitions, if they are known and known to be new.
+  absl::Status Apply(LogPosition position, const BatchRecord& record,
+                     const std::vector<SeriesIdentity>* identities = nullptr);
 
-  // What the blocks tell at start-up: series before anything else of them.
-  absl::Status LoadSeries(uint64_t id, std::string_view tenant, Labels labels);
-  absl::Status LoadWindows(uint64_t id, int64_t newest_ms, WindowSet windows);
+  // What the blocks tell at start-up: series before their exemplars.
+  absl::Status LoadSeries(uint64_t id, std::string_view tenant,
+                          const Labels& labels);
+  absl::Status LoadState(uint64_t id, const SeriesState& state);
   absl::Status LoadExemplars(uint64_t id, std::vector<Exemplar> exemplars);
   void LoadMetadata(std::string_view tenant, std::string_view metric,
                     MetadataEntry entry);
 
-  // A seal: Capture moves the open samples aside, where readers still see
-  // them; then Release once a block holds them, or Restore if none does.
-  SealCapture Capture();
-  void Release(const SealCapture& capture);
-  void Restore(const SealCapture& capture);
+  // A seal. BeginCapture draws the line: what is open then stands still, and
+  // readers still see it, until the next one. CaptureMore moves the next pages
+  // of it into `*capture` and is false once that was all; the capture is then
+  // complete but for its `labels`. Afterwards, from the first page on, either
+  // Publish, at the moment from which blocks hold it, and ReleaseMore until it
+  // is false, or RestoreMore until it is false.
+  void BeginCapture(SealPages* pages, SealCapture* capture);
+  bool CaptureMore(SealPages* pages, SealCapture* capture);
+  void Publish(const SealCapture& capture);
+  // What is to be destroyed stays in `*pages`, best without the lock.
+  bool ReleaseMore(SealPages* pages, const SealCapture& capture);
+  bool RestoreMore(SealPages* pages, const SealCapture& capture);
 
-  // Retention: forgets the windows before `window`; returns the series left
-  // without any, which are then for Forget once their rows are gone, or for
-  // KeepUnstored if it is not known whether they are. Series that are dirty
-  // are left for the time after their seal.
-  std::vector<uint64_t> DropWindowsBefore(int32_t window);
+  // Retention: the series whose newest sample is before `time_ms`, which are
+  // then for Forget once their rows are gone, or for KeepUnstored if it is not
+  // known whether they are. Those that are dirty are left for the time after
+  // their seal. Of the others the oldest sample is not before it either.
+  std::vector<uint64_t> DropBefore(int64_t time_ms);
   void Forget(const std::vector<uint64_t>& ids);
   void KeepUnstored(const std::vector<uint64_t>& ids);
   // Forgets what was not seen since; returns tenant and metric.
@@ -124,10 +89,21 @@ class Head {
       int64_t seen_before_ms);
 
   const SeriesIndex& index() const { return index_; }
-  MemSeries* Find(uint64_t id) const {  // null if there is none
-    const auto it = series_.find(id);
-    return it == series_.end() ? nullptr : it->second.get();
+  SeriesPage* FindPage(uint64_t id) const { return pages_.Find(id); }
+  const MemSeries* Find(uint64_t id) const {  // null if there is none
+    const SeriesPage* page = pages_.Find(id);
+    return page == nullptr || (page->used & BitOf(id)) == 0
+               ? nullptr
+               : &page->series[SlotOf(id)];
   }
+  // Appends the samples of a series within `range`, in order.
+  void Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const;
+  // Null if it has none.
+  const std::vector<Exemplar>* ExemplarsOf(uint64_t id) const;
+  // The number of a tenant, as in SeriesPage; one that nothing has if there
+  // is no such tenant.
+  uint32_t TenantNumber(std::string_view tenant) const;
+
   const StringMap<StringMap<MetadataEntry>>& metadata() const {
     return metadata_;
   }
@@ -138,25 +114,36 @@ class Head {
     next_series_id_ = std::max(next_series_id_, id);
   }
   uint64_t samples() const { return samples_; }
-  bool dirty() const { return !dirty_.empty() || metadata_dirty_; }
+  bool dirty() const { return !dirty_pages_.empty() || metadata_dirty_; }
 
  private:
-  MemSeries& AddSeries(uint64_t id, std::string_view tenant,
-                       const Labels& labels);
-  void MarkDirty(MemSeries* series);
-  void ApplyRun(const BatchRecord& record, const BatchRecord::Run& run,
-                MemSeries* series);
+  SeriesPage& AddSeries(uint64_t id, const SeriesIdentity& identity,
+                        std::string_view tenant, const Labels& labels);
+  void MarkDirty(SeriesPage* page, uint64_t bits);
+  // Moves what is open aside for the capture that waits for it.
+  void Freeze(SeriesPage* page);
+  // `note` is called with the page and the index of each sample.
+  template <class Value, class Note>
+  absl::Status ApplySamples(const BatchRecord::Columns<Value>& samples,
+                            Note note);
+  void CaptureSeries(const SeriesPage& page, size_t slot,
+                     SealCapture* capture) const;
+  void RestorePage(SeriesPage* page);
 
   const std::string secret_;
   SeriesIndex index_;
-  absl::flat_hash_map<uint64_t, std::unique_ptr<MemSeries>> series_;
+  PageTable pages_;
+  StringMap<uint32_t> tenants_;
   StringMap<StringMap<MetadataEntry>> metadata_;  // by tenant, by metric
   size_t metadata_entries_ = 0;
   bool metadata_dirty_ = false;
-  std::vector<MemSeries*> dirty_;
-  uint64_t samples_ = 0;  // open and sealing
+  uint64_t samples_ = 0;  // open and frozen
   uint64_t next_series_id_ = 1;
   LogPosition applied_end_ = 1;  // one after the last record applied
+
+  uint64_t epoch_ = 1;            // of what is open
+  uint64_t published_epoch_ = 0;  // up to it blocks hold what is frozen
+  std::vector<SeriesPage*> dirty_pages_;
 };
 
 }  // namespace vigie::store

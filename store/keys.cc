@@ -2,8 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 #include "base/check.h"
 #include "base/status_macros.h"
+#include "store/batch_record.h"
 #include "store/byte_coding.h"
 
 namespace vigie::store {
@@ -97,35 +100,39 @@ absl::StatusOr<SeriesRow> ParseSeriesRow(std::string_view value) {
   return row;
 }
 
-std::string EncodeSeenRow(int64_t newest_ms, const WindowSet& windows) {
+std::string EncodeSeenRow(const SeriesState& state) {
   std::string row = Row();
-  PutZigzag(newest_ms, &row);
-  PutVarint(windows.runs().size(), &row);
-  for (const WindowSet::Run& run : windows.runs()) {
-    PutZigzag(run.first, &row);
-    PutVarint(static_cast<uint64_t>(int64_t{run.last} - run.first), &row);
+  PutZigzag(state.first_ms, &row);
+  PutZigzag(state.newest_ms, &row);
+  PutZigzag(state.last_day_indexed, &row);
+  row.push_back(state.delta.has_value() ? 1 : 0);
+  if (state.delta.has_value()) {
+    PutZigzag(state.delta->end_ms, &row);
+    PutFixed64(std::bit_cast<uint64_t>(state.delta->value), &row);
+    PutZigzag(state.delta->start_ms, &row);
   }
   return row;
 }
 
-absl::StatusOr<SeenRow> ParseSeenRow(std::string_view value) {
+absl::StatusOr<SeriesState> ParseSeenRow(std::string_view value) {
   ByteReader in(value);
   VIGIE_RETURN_IF_ERROR(TakeVersion("seen row", &in));
-  SeenRow row;
-  row.newest_ms = in.ZigzagVarint();
-  const uint64_t runs = in.Varint();
-  for (uint64_t i = 0; i < runs && in.ok(); ++i) {
-    const int64_t first = in.ZigzagVarint();
-    const auto length = static_cast<int64_t>(in.Varint());
-    if (first < INT32_MIN || first > INT32_MAX || length < 0 ||
-        length > INT32_MAX - first ||
-        !row.windows.AddRun({static_cast<int32_t>(first),
-                             static_cast<int32_t>(first + length)})) {
-      return Damaged("seen row");
-    }
+  SeriesState state;
+  state.first_ms = in.ZigzagVarint();
+  state.newest_ms = in.ZigzagVarint();
+  const int64_t day = in.ZigzagVarint();
+  state.last_day_indexed = static_cast<int32_t>(day);
+  const uint8_t counted = in.Byte();
+  if (counted == 1) {
+    state.delta.emplace();
+    state.delta->end_ms = in.ZigzagVarint();
+    state.delta->value = std::bit_cast<double>(in.Fixed64());
+    state.delta->start_ms = in.ZigzagVarint();
   }
-  if (!in.ok() || !in.empty()) return Damaged("seen row");
-  return row;
+  if (!in.ok() || !in.empty() || counted > 1 || day != state.last_day_indexed) {
+    return Damaged("seen row");
+  }
+  return state;
 }
 
 std::string EncodeExemplarsRow(const std::vector<Exemplar>& exemplars) {

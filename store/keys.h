@@ -10,8 +10,8 @@
 
 #include "absl/status/statusor.h"
 #include "model/exemplar.h"
-#include "store/head.h"
 #include "store/log.h"
+#include "store/seal_capture.h"
 #include "store/windows.h"
 
 namespace vigie::store {
@@ -42,12 +42,8 @@ struct SeriesRow {
 std::string EncodeSeriesRow(std::string_view tenant, const Labels& labels);
 absl::StatusOr<SeriesRow> ParseSeriesRow(std::string_view value);
 
-struct SeenRow {
-  int64_t newest_ms = 0;
-  WindowSet windows;
-};
-std::string EncodeSeenRow(int64_t newest_ms, const WindowSet& windows);
-absl::StatusOr<SeenRow> ParseSeenRow(std::string_view value);
+std::string EncodeSeenRow(const SeriesState& state);
+absl::StatusOr<SeriesState> ParseSeenRow(std::string_view value);
 
 std::string EncodeExemplarsRow(const std::vector<Exemplar>& exemplars);
 absl::StatusOr<std::vector<Exemplar>> ParseExemplarsRow(std::string_view value);

@@ -22,6 +22,13 @@ constexpr std::string_view kSecretKey = "secret";
 // Bounds how long one group keeps those that come after it waiting.
 constexpr int64_t kGroupBytesMax = 8 << 20;
 
+template <class Count>
+size_t BytesOf(const BasicHistogram<Count>& h) {
+  return 8 * (h.positive_spans.size() + h.negative_spans.size() +
+              h.positive_buckets.size() + h.negative_buckets.size() +
+              h.custom_values.size());
+}
+
 int64_t BytesOf(const AppendBatch& batch) {
   size_t bytes = sizeof(batch) + batch.tenant.name.size() + batch.group.size();
   for (const BatchSeries& series : batch.series) {
@@ -29,9 +36,12 @@ int64_t BytesOf(const AppendBatch& batch) {
   }
   bytes += batch.floats.size() * sizeof(FloatPoint);
   bytes += batch.deltas.size() * sizeof(DeltaPoint);
-  // Never stored, so only their existence counts.
-  bytes += batch.integer_histograms.size() * sizeof(IntegerHistogramPoint);
-  bytes += batch.float_histograms.size() * sizeof(FloatHistogramPoint);
+  for (const IntegerHistogramPoint& point : batch.integer_histograms) {
+    bytes += sizeof(point) + BytesOf(point.histogram);
+  }
+  for (const FloatHistogramPoint& point : batch.float_histograms) {
+    bytes += sizeof(point) + BytesOf(point.histogram);
+  }
   for (const ExemplarPoint& point : batch.exemplars) {
     bytes += sizeof(point) + point.exemplar.labels.bytes().size();
   }
@@ -221,8 +231,9 @@ void LocalStore::Append(AppendBatch batch, AppendCompletion done) {
 void LocalStore::Complete(Waiting* waiting, AppendOutcome outcome) {
   if (outcome.status.ok()) {
     metrics_.batches_appended.Increment();
-    metrics_.samples_appended.Increment(
-        static_cast<double>(outcome.floats_accepted));
+    metrics_.samples_appended.Increment(static_cast<double>(
+        outcome.floats_accepted + outcome.histograms_accepted +
+        outcome.deltas_accepted));
     metrics_.exemplars_appended.Increment(
         static_cast<double>(outcome.exemplars_accepted));
   } else {
@@ -286,7 +297,7 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
         full = head_->samples() >= 4 * kHeadSamplesMax;
         if (!full) {
           decision =
-              admission_.Decide(queue->front().batch, *head_, clock_.NowMs());
+              admission_.Decide(&queue->front().batch, *head_, clock_.NowMs());
         }
       }
       if (full) {
@@ -333,7 +344,8 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
       }
       HeadWriterLock lock(head_lock_);
       const absl::Status status =
-          head_->Apply(decided.position, decided.decision.record);
+          head_->Apply(decided.position, decided.decision.record,
+                       &decided.decision.identities);
       // It is durable, so a replay would fail alike: better stop than go on.
       if (!status.ok()) spdlog::critical("store: {}", MessageOf(status));
       VIGIE_CHECK(status.ok());

@@ -1,5 +1,6 @@
 // LocalStore's second thread: seals when due, keeps retention.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 
@@ -26,13 +27,25 @@ absl::Status LocalStore::ApplyRetention() {
   return KeepRetention();
 }
 
+// What the head holds is walked in steps, so that batches and queries wait
+// for a millisecond at most.
 absl::Status LocalStore::SealNow() {
   SealCapture capture;
+  SealPages pages;
   {
     HeadWriterLock lock(head_lock_);
     if (!head_->dirty()) return absl::OkStatus();
-    capture = head_->Capture();
+    head_->BeginCapture(&pages, &capture);
   }
+  pages.Sort();
+  for (bool more = true; more;) {
+    HeadWriterLock lock(head_lock_);
+    more = head_->CaptureMore(&pages, &capture);
+  }
+  capture.labels = [this, &capture](size_t i) {
+    HeadReaderLock lock(head_lock_);
+    return head_->index().LabelsOf(capture.series[i].id);
+  };
   StepDone(SealStep::kCaptured);
   // Each attempt has its own number: what a failed one may have left behind
   // is then only a copy, which readers fold.
@@ -46,16 +59,26 @@ absl::Status LocalStore::SealNow() {
     // one of the two, never in both or in none.
     HeadWriterLock lock(head_lock_);
     status = blocks_->Publish();
-    if (status.ok()) head_->Release(capture);
+    if (status.ok()) head_->Publish(capture);
   }
+  pages.next = 0;
   if (!status.ok()) {
-    {
+    for (bool more = true; more;) {
       HeadWriterLock lock(head_lock_);
-      head_->Restore(capture);
+      more = head_->RestoreMore(&pages, capture);
     }
     metrics_.seal_failures.Increment();
     return Prefixed("seal", status);
   }
+  for (bool more = true; more;) {
+    {
+      HeadWriterLock lock(head_lock_);
+      more = head_->ReleaseMore(&pages, capture);
+    }
+    pages.trash.clear();
+  }
+  capture.read = nullptr;  // gives back what was captured
+  ::malloc_trim(0);
   StepDone(SealStep::kPublished);
   metrics_.seals.Increment();
   // What stays is trimmed by the next seal.
@@ -85,7 +108,7 @@ absl::Status LocalStore::KeepRetention() {
       std::vector<uint64_t> series;
       {
         HeadWriterLock lock(head_lock_);
-        series = head_->DropWindowsBefore(window);
+        series = head_->DropBefore(WindowStartMs(window));
         metadata = head_->SweepMetadata(oldest_ms);
       }
       const absl::Status dropped = blocks_->DropSeries(series);

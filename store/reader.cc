@@ -70,33 +70,17 @@ std::vector<NamedCount> Largest(std::vector<NamedCount> counts,
   return counts;
 }
 
-// The samples within `range` of what the head holds of `series`.
-SampleColumns Captured(const MemSeries& series, const TimeRange& range) {
-  SampleColumns out;
-  auto slice = [&](const SampleColumns& from, SampleColumns* to) {
-    const size_t begin = from.LowerBound(range.min_ms);
-    const size_t end = static_cast<size_t>(
-        std::upper_bound(from.times_ms.begin(), from.times_ms.end(),
-                         range.max_ms) -
-        from.times_ms.begin());
-    if (begin < end) to->AppendSlice(from, begin, end);
-  };
-  slice(series.open, &out);
-  if (series.sealing != nullptr) {
-    SampleColumns sealing;
-    slice(*series.sealing, &sealing);
-    if (!sealing.empty()) {
-      uint64_t conflicts = 0;
-      out = Merged(sealing, out, &conflicts);
-    }
-  }
-  return out;
+int64_t BytesOf(const SampleRuns& runs) {
+  int64_t bytes = 0;
+  for (const SampleColumns& run : runs) bytes += run.bytes();
+  return bytes;
 }
 
 }  // namespace
 
 bool MayHaveSamples(const MemSeries& series, const TimeRange& range) {
-  return series.newest_ms >= range.min_ms && series.windows.Overlaps(range);
+  return series.newest_ms != MemSeries::kNoSamples &&
+         range.Overlaps({series.first_ms, series.newest_ms});
 }
 
 absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
@@ -132,13 +116,16 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
         VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
         const MemSeries& series = *head_.Find(id);
         if (!MayHaveSamples(series, request.range)) continue;
-        SelectedSeries selected{index.LabelsOf(id), id, index.MetricHashOf(id),
-                                series.windows.Within(first, last),
-                                Captured(series, request.range)};
+        SelectedSeries selected{
+            index.LabelsOf(id), id, index.MetricHashOf(id), {}, {}};
+        selected.windows.push_back(
+            {std::max(first, NearestWindowOf(series.first_ms)),
+             std::min(last, NearestWindowOf(series.newest_ms))});
+        head_.Read(id, request.range, &selected.head);
         VIGIE_RETURN_IF_ERROR(
             charge(sizeof(selected) + selected.labels.bytes().size() +
                    selected.windows.size() * sizeof(WindowSet::Run) +
-                   static_cast<size_t>(selected.head.bytes())));
+                   static_cast<size_t>(BytesOf(selected.head))));
         selection->series.push_back(std::move(selected));
       }
     }
@@ -272,9 +259,10 @@ absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
   size_t steps = 0;
   for (const uint64_t id : ids) {
     VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-    const MemSeries& series = *head_.Find(id);
+    const std::vector<Exemplar>* exemplars = head_.ExemplarsOf(id);
+    if (exemplars == nullptr) continue;
     ExemplarSeries one;
-    for (const Exemplar& exemplar : series.exemplars) {
+    for (const Exemplar& exemplar : *exemplars) {
       if (!range.Contains(exemplar.time_ms)) continue;
       VIGIE_RETURN_IF_ERROR(
           charged.Add(sizeof(exemplar) + exemplar.labels.bytes().size()));

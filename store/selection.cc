@@ -28,13 +28,12 @@ class SelectionIterator final : public SampleIterator {
   }
 
   absl::StatusOr<bool> Next(SampleBatch* batch) override {
-    batch->kind = SampleKind::kFloat;
-    batch->integer_histograms.clear();
-    batch->float_histograms.clear();
-    batch->times_ms.clear();
-    batch->starts_ms.clear();
-    batch->values.clear();
+    *batch = {};
     while (at_ == end_) {
+      if (run_at_ < cluster_.size()) {
+        Enter(cluster_[run_at_++]);
+        continue;
+      }
       if (selection_->stop.stop_requested()) {
         return absl::CancelledError("select: cancelled");
       }
@@ -43,27 +42,25 @@ class SelectionIterator final : public SampleIterator {
         return Prefixed(series_.labels.ToString(), more.status());
       }
       if (!*more) return false;
+      run_at_ = 0;
     }
     const size_t count = std::min(kBatchSamplesMax, end_ - at_);
-    if (count == cluster_.size()) {
-      batch->times_ms.swap(cluster_.times_ms);
-      batch->values.swap(cluster_.values);
-      batch->starts_ms.swap(cluster_.starts_ms);
-      cluster_.clear();
+    SampleColumns& from = cluster_[run_at_ - 1];
+    SampleColumns slice;
+    if (count == from.size()) {
+      slice = std::move(from);
+      from.clear();
       at_ = end_ = 0;
-      return true;
+    } else {
+      slice.AppendSlice(from, at_, at_ + count);
+      at_ += count;
     }
-    const auto begin = static_cast<std::ptrdiff_t>(at_);
-    const auto end = static_cast<std::ptrdiff_t>(at_ + count);
-    batch->times_ms.assign(cluster_.times_ms.begin() + begin,
-                           cluster_.times_ms.begin() + end);
-    batch->values.assign(cluster_.values.begin() + begin,
-                         cluster_.values.begin() + end);
-    if (!cluster_.starts_ms.empty()) {
-      batch->starts_ms.assign(cluster_.starts_ms.begin() + begin,
-                              cluster_.starts_ms.begin() + end);
-    }
-    at_ += count;
+    batch->kind = slice.kind;
+    batch->times_ms = std::move(slice.times_ms);
+    batch->values = std::move(slice.values);
+    batch->integer_histograms = std::move(slice.integer_histograms);
+    batch->float_histograms = std::move(slice.float_histograms);
+    batch->starts_ms = std::move(slice.starts_ms);
     return true;
   }
 
@@ -73,7 +70,8 @@ class SelectionIterator final : public SampleIterator {
   struct Piece {
     int64_t first_ms = 0;
     int64_t last_ms = 0;
-    const StoredChunk* chunk = nullptr;  // null: head_[begin, end)
+    const StoredChunk* chunk = nullptr;  // null: head[begin, end)
+    const SampleColumns* head = nullptr;
     size_t begin = 0, end = 0;
 
     size_t samples() const {
@@ -102,14 +100,18 @@ class SelectionIterator final : public SampleIterator {
     window_charge_ = bytes;
     for (const StoredChunk& chunk : chunks_) {
       pieces_.push_back(
-          {chunk.header.first_ms, chunk.header.last_ms, &chunk, 0, 0});
+          {chunk.header.first_ms, chunk.header.last_ms, &chunk, nullptr, 0, 0});
     }
-    const SampleColumns& head = series_.head;
-    const size_t begin = head.LowerBound(WindowStartMs(window));
-    const size_t end = head.LowerBound(WindowEndMs(window) + 1);
-    if (begin < end) {
-      const Piece piece{head.times_ms[begin], head.times_ms[end - 1], nullptr,
-                        begin, end};
+    for (const SampleColumns& head : series_.head) {
+      const size_t begin = head.LowerBound(WindowStartMs(window));
+      const size_t end = head.UpperBound(WindowEndMs(window));
+      if (begin >= end) continue;
+      const Piece piece{head.times_ms[begin],
+                        head.times_ms[end - 1],
+                        nullptr,
+                        &head,
+                        begin,
+                        end};
       pieces_.insert(std::upper_bound(pieces_.begin(), pieces_.end(), piece,
                                       [](const Piece& a, const Piece& b) {
                                         return a.first_ms < b.first_ms;
@@ -122,7 +124,7 @@ class SelectionIterator final : public SampleIterator {
   absl::Status Decode(const Piece& piece, SampleColumns* out) const {
     if (piece.chunk != nullptr) return DecodeChunk(piece.chunk->bytes, out);
     out->clear();
-    out->AppendSlice(series_.head, piece.begin, piece.end);
+    out->AppendSlice(*piece.head, piece.begin, piece.end);
     return absl::OkStatus();
   }
 
@@ -154,7 +156,8 @@ class SelectionIterator final : public SampleIterator {
     cluster_charge_ = charge;
 
     if (!overlap) {
-      VIGIE_RETURN_IF_ERROR(Decode(pieces_[first], &cluster_));
+      cluster_.resize(1);
+      VIGIE_RETURN_IF_ERROR(Decode(pieces_[first], &cluster_[0]));
     } else {
       const auto begin = pieces_.begin() + static_cast<std::ptrdiff_t>(first);
       const auto end =
@@ -165,22 +168,22 @@ class SelectionIterator final : public SampleIterator {
       });
       uint64_t conflicts = 0;
       cluster_.clear();
-      SampleColumns one;
+      SampleRuns one(1);
       for (auto piece = begin; piece != end; ++piece) {
-        VIGIE_RETURN_IF_ERROR(Decode(*piece, &one));
-        cluster_ = Merged(cluster_, one, &conflicts);
+        VIGIE_RETURN_IF_ERROR(Decode(*piece, &one[0]));
+        cluster_ = MergedRuns(cluster_, one, &conflicts);
       }
       if (conflicts > 0) {
         selection_->metrics->read_conflicts.Increment(
             static_cast<double>(conflicts));
       }
     }
-    at_ = cluster_.LowerBound(selection_->range.min_ms);
-    end_ = static_cast<size_t>(std::upper_bound(cluster_.times_ms.begin(),
-                                                cluster_.times_ms.end(),
-                                                selection_->range.max_ms) -
-                               cluster_.times_ms.begin());
     return true;
+  }
+
+  void Enter(const SampleColumns& run) {
+    at_ = run.LowerBound(selection_->range.min_ms);
+    end_ = std::max(at_, run.UpperBound(selection_->range.max_ms));
   }
 
   const std::shared_ptr<const Selection> selection_;
@@ -190,8 +193,9 @@ class SelectionIterator final : public SampleIterator {
   std::vector<StoredChunk> chunks_;                  // of the window before it
   std::vector<Piece> pieces_;                        // by first time
   size_t next_piece_ = 0;
-  SampleColumns cluster_;  // [at_, end_) is still to be given out
-  size_t at_ = 0, end_ = 0;
+  SampleRuns cluster_;
+  size_t run_at_ = 0;        // the next of its runs; of the one before
+  size_t at_ = 0, end_ = 0;  // [at_, end_) is still to be given out
   int64_t window_charge_ = 0;
   int64_t cluster_charge_ = 0;
 };

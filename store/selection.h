@@ -19,7 +19,7 @@ struct SelectedSeries {
   uint64_t id = 0;
   uint32_t metric_hash = 0;
   std::vector<WindowSet::Run> windows;  // those within the range
-  SampleColumns head;                   // what no block holds
+  SampleRuns head;                      // what no block holds
 };
 
 struct Selection {

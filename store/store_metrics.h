@@ -28,7 +28,7 @@ struct StoreMetrics {
   prometheus::Gauge& inflight_bytes;
   prometheus::Gauge& log_bytes;
   prometheus::Gauge& block_bytes;
-  std::array<prometheus::Counter*, 9> refused;  // by RefusalReason
+  std::array<prometheus::Counter*, 10> refused;  // by RefusalReason
 
   void Count(const Refusal& refusal) {
     refused[static_cast<size_t>(refusal.reason)]->Increment(

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <bit>
 #include <random>
 
 #include "tests/support/status_matchers.h"
@@ -18,11 +19,26 @@ BatchRecord Example() {
   record.tenant = "acme";
   record.definitions = {{7, Labels{{"__name__", "up"}}},
                         {3, Labels{{"__name__", "down"}, {"job", "x"}}}};
-  record.floats = {{{1000, 1.5}, 0},
-                   {{500, StaleMarker()}, 400},
-                   {{-7, -0.0}, 0},
-                   {{std::numeric_limits<int64_t>::min(), 2}, 0}};
-  record.runs = {{7, 0, 2}, {3, 2, 4}};
+  record.floats.Add(7, 1000, 0, 1.5);
+  record.floats.Add(7, 500, 400, StaleMarker());
+  record.floats.Add(3, -7, 0, -0.0);
+  record.floats.Add(3, std::numeric_limits<int64_t>::min(), 0, 2);
+  record.deltas.Add(9, 2000, 1000, 17);
+  IntegerHistogram histogram;
+  histogram.schema = 3;
+  histogram.count = 12;
+  histogram.sum = StaleMarker();
+  histogram.positive_spans = {{-3, 2}, {1, 1}};
+  histogram.positive_buckets = {5, 0, 7};
+  record.integer_histograms.Add(7, 1001, 0, histogram);
+  FloatHistogram bounds;
+  bounds.schema = kCustomBucketsSchema;
+  bounds.reset_hint = CounterResetHint::kGauge;
+  bounds.count = 0.5;
+  bounds.positive_spans = {{0, 1}};
+  bounds.positive_buckets = {0.5};
+  bounds.custom_values = {-1, 2.5};
+  record.float_histograms.Add(3, 1002, 9, bounds);
   record.exemplars = {{7, {Labels{{"trace_id", "abc"}}, 2.5, 999}}};
   record.metadata = {{"up", {MetricType::kGauge, "Is it up?", "bool"}}};
   return record;
@@ -39,15 +55,63 @@ TEST(BatchRecordTest, BringsEverythingBack) {
   ASSERT_EQ(out->definitions.size(), 2u);
   EXPECT_EQ(out->definitions[1].id, 3u);
   EXPECT_EQ(out->definitions[1].labels, in.definitions[1].labels);
-  ASSERT_EQ(out->runs.size(), 2u);
-  EXPECT_EQ(out->runs[1].id, 3u);
+  EXPECT_EQ(out->floats.ids, in.floats.ids);
+  EXPECT_EQ(out->floats.times_ms, in.floats.times_ms);
+  EXPECT_EQ(out->floats.starts_ms, in.floats.starts_ms);
   ASSERT_EQ(out->floats.size(), in.floats.size());
   for (size_t i = 0; i < in.floats.size(); ++i) {
-    EXPECT_EQ(out->floats[i].sample, in.floats[i].sample);
-    EXPECT_EQ(out->floats[i].start_ms, in.floats[i].start_ms);
+    EXPECT_EQ(std::bit_cast<uint64_t>(out->floats.values[i]),
+              std::bit_cast<uint64_t>(in.floats.values[i]));
   }
+  EXPECT_EQ(out->deltas.times_ms, in.deltas.times_ms);
+  EXPECT_EQ(out->deltas.values, in.deltas.values);
+  EXPECT_EQ(out->integer_histograms.ids, in.integer_histograms.ids);
+  ASSERT_EQ(out->integer_histograms.size(), 1u);
+  IntegerHistogram h = out->integer_histograms.values[0];
+  EXPECT_TRUE(IsStaleMarker(h.sum));
+  h.sum = 0;
+  IntegerHistogram expected = in.integer_histograms.values[0];
+  expected.sum = 0;
+  EXPECT_EQ(h, expected);
+  EXPECT_EQ(out->float_histograms.values, in.float_histograms.values);
+  EXPECT_EQ(out->float_histograms.starts_ms, in.float_histograms.starts_ms);
   EXPECT_EQ(out->exemplars[0].exemplar, in.exemplars[0].exemplar);
   EXPECT_EQ(out->metadata[0].metadata, in.metadata[0].metadata);
+}
+
+TEST(BatchRecordTest, DefinitionsToldByDifferencesComeBackInEveryOrder) {
+  const std::vector<Labels> sets = {
+      Labels{{"__name__", "a"}, {"job", "x"}, {"pod", "1"}},
+      Labels{{"__name__", "a"}, {"job", "x"}, {"pod", "2"}},
+      Labels{{"__name__", "a"}},
+      Labels{{"__name__", "a"}, {"instance", "x"}, {"job", "x"}},
+      Labels{{"__name__", "b"}, {"job", "x"}, {"pod", "1"}, {"zone", "z"}}};
+  BatchRecord record;
+  record.floats.Add(1, 1, 0, 1);
+  for (size_t i = 0; i < sets.size(); ++i) {
+    for (size_t j = 0; j < sets.size(); ++j) {
+      record.definitions.push_back({i * 100 + j, sets[i]});
+      record.definitions.push_back({1000 - i * 100 - j, sets[j]});
+    }
+  }
+
+  const auto out = DecodeBatchRecord(EncodeBatchRecord(record));
+
+  ASSERT_THAT(out, IsOk());
+  ASSERT_EQ(out->definitions.size(), record.definitions.size());
+  for (size_t i = 0; i < record.definitions.size(); ++i) {
+    EXPECT_EQ(out->definitions[i].id, record.definitions[i].id);
+    EXPECT_EQ(out->definitions[i].labels, record.definitions[i].labels);
+  }
+}
+
+TEST(BatchRecordTest, AScrapeTakesEightBytesASampleAndAFewMore) {
+  BatchRecord record;
+  for (uint64_t id = 5'000; id < 7'000; ++id) {
+    record.floats.Add(id, 1'700'000'000'000, 0, 0.1);
+  }
+
+  EXPECT_LT(EncodeBatchRecord(record).size(), 2'000 * 8 + 64);
 }
 
 TEST(BatchRecordTest, EveryTruncationIsRefused) {

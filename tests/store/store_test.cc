@@ -159,20 +159,6 @@ TEST_F(StoreTest, BelowTheHeadTheFirstValueWinsAndTheOtherIsCounted) {
   EXPECT_EQ(Query().at(kUp).at(kNowMs), BitsOf(1));
 }
 
-TEST_F(StoreTest, KindsThatAreNotStoredAreRefusedByNameTheRestIsTaken) {
-  Open();
-  AppendBatch batch = FloatsOf(kUp, {{kNowMs, 1}});
-  batch.integer_histograms.push_back({0, kNowMs, {}, 0});
-  batch.float_histograms.push_back({0, kNowMs, {}, 0});
-  batch.deltas.push_back({0, kNowMs - 1, kNowMs, 1});
-
-  const AppendOutcome outcome = Append(std::move(batch));
-
-  EXPECT_EQ(outcome.floats_accepted, 1u);
-  EXPECT_EQ(ReasonOf(outcome), RefusalReason::kUnsupportedKind);
-  EXPECT_EQ(outcome.refusals[0].count, 3u);
-}
-
 TEST_F(StoreTest, HostileLabelsAreRefusedAndTheRestOfTheBatchIsTaken) {
   Open();
   AppendBatch batch;
