@@ -78,6 +78,37 @@ int64_t BytesOf(const SampleRuns& runs) {
 
 }  // namespace
 
+namespace {
+
+// The values of `label`, looking of each at only as many series as it takes to
+// find one that may have samples in `range`.
+absl::Status ValuesIn(const Head& head, const Tenant& tenant,
+                      std::string_view label, const TimeRange& range,
+                      const ReadContext& context, ScopedCharge* charged,
+                      std::vector<std::string>* found) {
+  absl::Status status;
+  size_t steps = 0;
+  head.index().VisitValues(tenant.name, label,
+                           [&](std::string_view value, const Postings& series) {
+                             SeriesIndex::IdList ids;
+                             series.AppendIds(&ids);
+                             for (const uint64_t id : ids) {
+                               status = CheckStop(context, &steps);
+                               if (!status.ok()) return false;
+                               if (!MayHaveSamples(*head.Find(id), range))
+                                 continue;
+                               status = charged->Add(value.size() + kNameBytes);
+                               if (!status.ok()) return false;
+                               found->emplace_back(value);
+                               break;
+                             }
+                             return true;
+                           });
+  return status;
+}
+
+}  // namespace
+
 bool MayHaveSamples(const MemSeries& series, const TimeRange& range) {
   return series.newest_ms != MemSeries::kNoSamples &&
          range.Overlaps({series.first_ms, series.newest_ms});
@@ -185,24 +216,10 @@ absl::StatusOr<NameList> Reader::LabelValues(
   const SeriesIndex& index = head_.index();
   ScopedCharge charged(context.account);
   std::vector<std::string> found;
-  absl::Status status;
   size_t steps = 0;
   if (selectors.empty()) {
-    // By value, and of each only as many series as it takes to find one.
-    index.VisitValues(
-        tenant.name, label,
-        [&](std::string_view value, const SeriesIndex::IdList& ids) {
-          for (const uint64_t id : ids) {
-            status = CheckStop(context, &steps);
-            if (!status.ok()) return false;
-            if (!MayHaveSamples(*head_.Find(id), range)) continue;
-            status = charged.Add(value.size() + kNameBytes);
-            if (!status.ok()) return false;
-            found.emplace_back(value);
-            break;
-          }
-          return true;
-        });
+    const absl::Status status =
+        ValuesIn(head_, tenant, label, range, context, &charged, &found);
     VIGIE_RETURN_IF_ERROR(status);
     return Sorted(std::move(found), limit);
   }
@@ -321,24 +338,23 @@ absl::StatusOr<Cardinality> Reader::CountCardinality(
   ScopedCharge charged(context.account);
   HeadReaderLock lock(lock_);
   const SeriesIndex& index = head_.index();
-  result.series = index.All(tenant.name).size();
+  result.series = index.CountOf(tenant.name);
   std::vector<NamedCount> metrics, labels, pairs;
   size_t steps = 0;
   for (const std::string_view name : index.Names(tenant.name)) {
     uint64_t values = 0;
     absl::Status status;
     index.VisitValues(
-        tenant.name, name,
-        [&](std::string_view value, const SeriesIndex::IdList& ids) {
+        tenant.name, name, [&](std::string_view value, const Postings& series) {
           ++values;
           status = CheckStop(context, &steps);
           if (status.ok()) {
             status = charged.Add(name.size() + value.size() + kNameBytes);
           }
           if (!status.ok()) return false;
-          pairs.push_back({fmt::format("{}={}", name, value), ids.size()});
+          pairs.push_back({fmt::format("{}={}", name, value), series.size()});
           if (name == kMetricName) {
-            metrics.push_back({std::string(value), ids.size()});
+            metrics.push_back({std::string(value), series.size()});
           }
           return true;
         });
