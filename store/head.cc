@@ -5,9 +5,13 @@
 #include <algorithm>
 
 #include "base/status_macros.h"
+#include "store/day_rows.h"
 
 namespace vigie::store {
 namespace {
+
+// Of a series that spans more days, the days are not told apart.
+constexpr int32_t kDaysListed = 1000;
 
 absl::Status UnknownSeries(uint64_t id) {
   return absl::DataLossError(
@@ -59,7 +63,8 @@ void Head::MarkDirty(SeriesPage* page, uint64_t bits) {
 absl::Status Head::LoadSeries(uint64_t id, std::string_view tenant,
                               const Labels& labels) {
   const SeriesIdentity identity = Identity(tenant, labels.bytes());
-  if (Find(id) != nullptr || index_.Find(identity) != 0) {
+  const uint64_t other = index_.Find(identity);
+  if (Find(id) != nullptr || (other != 0 && !SendAway(other, id))) {
     return absl::DataLossError(fmt::format("series {}: there twice", id));
   }
   AddSeries(id, identity, tenant, labels).stored |= BitOf(id);
@@ -145,7 +150,8 @@ absl::Status Head::Apply(LogPosition position, const BatchRecord& record,
     }
     const SeriesIdentity identity = Identity(record.tenant, labels.bytes());
     const bool known = Find(id) != nullptr;
-    if (!known && index_.Find(identity) == 0) {
+    const uint64_t other = known ? 0 : index_.Find(identity);
+    if (!known && (other == 0 || SendAway(other, id))) {
       AddSeries(id, identity, record.tenant, labels);
     } else if (!known || !index_.Is(id, record.tenant, labels)) {
       return absl::DataLossError(
@@ -213,7 +219,7 @@ std::vector<uint64_t> Head::DropBefore(int64_t time_ms) {
   return ids;
 }
 
-void Head::Forget(const std::vector<uint64_t>& ids) {
+void Head::Remove(const std::vector<uint64_t>& ids) {
   index_.Remove({ids.begin(), ids.end()});
   for (const uint64_t id : ids) {
     SeriesPage* page = pages_.Find(id);
@@ -221,10 +227,72 @@ void Head::Forget(const std::vector<uint64_t>& ids) {
     page->used &= ~BitOf(id);
     page->stored &= ~BitOf(id);
     const auto slot = static_cast<uint8_t>(SlotOf(id));
-    page->exemplars.erase(slot);
-    page->deltas.erase(slot);
+    if (!page->exemplars.empty()) page->exemplars.erase(slot);
+    if (!page->deltas.empty()) page->deltas.erase(slot);
     if (page->used == 0 && page->dirty == 0) pages_.Erase(*page);
   }
+}
+
+void Head::Forget(const std::vector<uint64_t>& ids) { Remove(ids); }
+
+bool Head::SendAway(uint64_t other, uint64_t id) {
+  const SeriesPage& page = *pages_.Find(other);
+  if (other >= id || (page.dirty & BitOf(other)) != 0) return false;
+  gone_.push_back(other);
+  Remove({other});
+  return true;
+}
+
+std::vector<const SeriesPage*> Head::Pages() const {
+  std::vector<const SeriesPage*> pages;
+  pages_.ForEach([&](const SeriesPage& page) { pages.push_back(&page); });
+  return pages;
+}
+
+void Head::CollectIdle(const SeriesPage& page, const IdleBefore& before,
+                       std::vector<uint64_t>* ids) {
+  if (page.frozen != nullptr) return;
+  for (uint64_t bits = page.used & page.stored & ~page.dirty; bits != 0;
+       bits &= bits - 1) {
+    const auto slot = static_cast<size_t>(__builtin_ctzll(bits));
+    if (page.series[slot].newest_ms >= before.newest_ms) continue;
+    if (!page.deltas.empty()) {
+      const auto delta = page.deltas.find(static_cast<uint8_t>(slot));
+      if (delta != page.deltas.end() &&
+          delta->second.end_ms >= before.delta_ms) {
+        continue;
+      }
+    }
+    ids->push_back(page.first_id + slot);
+  }
+}
+
+size_t Head::Leave(const std::vector<uint64_t>& ids, const IdleBefore& before) {
+  std::vector<uint64_t> leaving, idle;
+  const SeriesPage* last = nullptr;
+  for (const uint64_t id : ids) {
+    const SeriesPage* page = pages_.Find(id);
+    if (page == nullptr) continue;
+    if (page != last) {
+      idle.clear();
+      CollectIdle(*page, before, &idle);
+      last = page;
+    }
+    if (!std::binary_search(idle.begin(), idle.end(), id)) continue;
+    leaving.push_back(id);
+    const MemSeries& series = page->series[SlotOf(id)];
+    if (series.newest_ms == MemSeries::kNoSamples) continue;
+    const int32_t first = DayOf(series.first_ms);
+    const int32_t newest = DayOf(series.newest_ms);
+    if (int64_t{newest} - first > kDaysListed) ForgetDaysUntil(newest);
+    for (int32_t day = first; day <= newest && newest > unknown_until_day_;
+         ++day) {
+      days_left_.insert(day);
+    }
+  }
+  Remove(leaving);
+  gone_.insert(gone_.end(), leaving.begin(), leaving.end());
+  return leaving.size();
 }
 
 void Head::KeepUnstored(const std::vector<uint64_t>& ids) {

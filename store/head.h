@@ -6,6 +6,7 @@
 // done in steps, each short enough to hold the lock for.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -13,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/status.h"
 #include "base/strings.h"
 #include "model/exemplar.h"
@@ -77,6 +79,28 @@ class Head {
   bool ReleaseMore(SealPages* pages, const SealCapture& capture);
   bool RestoreMore(SealPages* pages, const SealCapture& capture);
 
+  // Series leave the head once blocks hold all of them and nothing has come
+  // for long: IsIdle. Collect, in steps of what a lock may be held for, then
+  // Leave, which looks again and leaves out what is not idle any more. The
+  // next capture names those that left.
+  struct IdleBefore {
+    int64_t newest_ms = 0;  // the newest sample is before it
+    int64_t delta_ms = 0;   // and of those that increments feed, the last end
+  };
+  std::vector<const SeriesPage*> Pages() const;
+  static void CollectIdle(const SeriesPage& page, const IdleBefore& before,
+                          std::vector<uint64_t>* ids);
+  // How many have left.
+  size_t Leave(const std::vector<uint64_t>& ids, const IdleBefore& before);
+  // Whether a series with samples in `day` may have left the head.
+  bool MayHaveLeft(int32_t day) const {
+    return day <= unknown_until_day_ || days_left_.contains(day);
+  }
+  // Nothing is known of the days up to `day`: they were before this process.
+  void ForgetDaysUntil(int32_t day) {
+    unknown_until_day_ = std::max(unknown_until_day_, day);
+  }
+
   // Retention: the series whose newest sample is before `time_ms`, which are
   // then for Forget once their rows are gone, or for KeepUnstored if it is not
   // known whether they are. Those that are dirty are left for the time after
@@ -114,11 +138,17 @@ class Head {
     next_series_id_ = std::max(next_series_id_, id);
   }
   uint64_t samples() const { return samples_; }
-  bool dirty() const { return !dirty_pages_.empty() || metadata_dirty_; }
+  bool dirty() const {
+    return !dirty_pages_.empty() || metadata_dirty_ || !gone_.empty();
+  }
 
  private:
   SeriesPage& AddSeries(uint64_t id, const SeriesIdentity& identity,
                         std::string_view tenant, const Labels& labels);
+  // Removes `other`, which has the labels that `id` is defined with now: it
+  // had left when that happened. False if it cannot have.
+  bool SendAway(uint64_t other, uint64_t id);
+  void Remove(const std::vector<uint64_t>& ids);
   void MarkDirty(SeriesPage* page, uint64_t bits);
   // Moves what is open aside for the capture that waits for it.
   void Freeze(SeriesPage* page);
@@ -144,6 +174,10 @@ class Head {
   uint64_t epoch_ = 1;            // of what is open
   uint64_t published_epoch_ = 0;  // up to it blocks hold what is frozen
   std::vector<SeriesPage*> dirty_pages_;
+
+  std::vector<uint64_t> gone_;  // since the last capture
+  absl::flat_hash_set<int32_t> days_left_;
+  int32_t unknown_until_day_ = kNoDay;
 };
 
 }  // namespace vigie::store

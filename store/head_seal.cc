@@ -95,6 +95,8 @@ void Head::BeginCapture(SealPages* pages, SealCapture* capture) {
   pages->next = 0;
   capture->end = applied_end_;
   capture->next_series_id = next_series_id_;
+  capture->gone.swap(gone_);
+  std::sort(capture->gone.begin(), capture->gone.end());
   if (!metadata_dirty_) return;
   for (auto& [tenant, entries] : metadata_) {
     for (auto& [metric, entry] : entries) {
@@ -225,6 +227,7 @@ bool Head::RestoreMore(SealPages* pages, const SealCapture& capture) {
     RestorePage(pages->pages[pages->next]);
   }
   if (pages->next < pages->pages.size()) return true;
+  gone_.insert(gone_.end(), capture.gone.begin(), capture.gone.end());
   for (const SealCapture::Metadata& one : capture.metadata) {
     const auto entries = metadata_.find(one.tenant);
     if (entries == metadata_.end()) continue;

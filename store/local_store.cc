@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "store/day_rows.h"
 #include "store/file_log.h"
 
 namespace vigie::store {
@@ -160,6 +161,10 @@ absl::Status LocalStore::Replay(const Watermark& watermark) {
   HeadWriterLock lock(head_lock_);
   next_seal_ = watermark.next_seal;
   head_->RaiseNextSeriesId(watermark.next_series_id);
+  // What has left before is in the blocks alone, up to tomorrow by its times.
+  if (watermark.next_seal > 1) {
+    head_->ForgetDaysUntil(DayOf(clock_.NowMs()) + 1);
+  }
   VIGIE_RETURN_IF_ERROR(blocks_->LoadInto(head_.get()));
   VIGIE_RETURN_IF_ERROR(log_->Replay(
       watermark.replay_from,

@@ -45,6 +45,8 @@ struct LocalStoreOptions {
   FileLayer* files = nullptr;
   rocksdb::Env* blocks_env = nullptr;
   std::function<void(SealStep)> after_step;
+  // A series without a newer sample leaves the head at a seal; 0: never.
+  int64_t series_idle_ms = 0;
 };
 
 class LocalStore final : public Store, private Appender {
@@ -97,6 +99,7 @@ class LocalStore final : public Store, private Appender {
   void Complete(Waiting* waiting, AppendOutcome outcome);
 
   void RunMaintenance(std::stop_token stop);
+  void SendIdleAway() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   absl::Status SealNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   absl::Status KeepRetention()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);

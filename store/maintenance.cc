@@ -15,6 +15,10 @@ constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kBackoffMax = absl::Minutes(1);
 constexpr int64_t kMsNs = 1'000'000;
 
+// About a millisecond each under the head's lock.
+constexpr size_t kPagesAStep = 1024;
+constexpr size_t kLeavingAStep = 1024;
+
 }  // namespace
 
 absl::Status LocalStore::Seal() {
@@ -27,9 +31,41 @@ absl::Status LocalStore::ApplyRetention() {
   return KeepRetention();
 }
 
+// Before a seal takes what has come since the last one: who has nothing of that
+// is idle, however old the samples are that it is sent.
+void LocalStore::SendIdleAway() {
+  if (options_.series_idle_ms == 0) return;
+  const int64_t now_ms = clock_.NowMs();
+  const Head::IdleBefore before{now_ms - options_.series_idle_ms,
+                                now_ms - kDeltaIdleMs};
+  std::vector<const SeriesPage*> pages;
+  {
+    HeadReaderLock lock(head_lock_);
+    pages = head_->Pages();
+  }
+  std::vector<uint64_t> idle;
+  for (size_t i = 0; i < pages.size();) {
+    HeadReaderLock lock(head_lock_);
+    const size_t end = std::min(pages.size(), i + kPagesAStep);
+    for (; i < end; ++i) Head::CollectIdle(*pages[i], before, &idle);
+  }
+  std::sort(idle.begin(), idle.end());
+  for (size_t i = 0; i < idle.size();) {
+    const size_t end = std::min(idle.size(), i + kLeavingAStep);
+    // No batch may be resolved to a series that leaves before it is applied.
+    MutexLock admission(admission_mutex_);
+    HeadWriterLock lock(head_lock_);
+    head_->Leave({idle.begin() + static_cast<std::ptrdiff_t>(i),
+                  idle.begin() + static_cast<std::ptrdiff_t>(end)},
+                 before);
+    i = end;
+  }
+}
+
 // What the head holds is walked in steps, so that batches and queries wait
 // for a millisecond at most.
 absl::Status LocalStore::SealNow() {
+  SendIdleAway();
   SealCapture capture;
   SealPages pages;
   {
