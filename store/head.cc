@@ -6,12 +6,16 @@
 
 #include "base/status_macros.h"
 #include "store/day_rows.h"
+#include "store/id_runs.h"
 
 namespace vigie::store {
 namespace {
 
 // Of a series that spans more days, the days are not told apart.
 constexpr int32_t kDaysListed = 1000;
+
+// The samples of neighbouring series lie anywhere in memory.
+constexpr size_t kPrefetchAhead = 8;
 
 absl::Status UnknownSeries(uint64_t id) {
   return absl::DataLossError(
@@ -63,10 +67,10 @@ void Head::MarkDirty(SeriesPage* page, uint64_t bits) {
 absl::Status Head::LoadSeries(uint64_t id, std::string_view tenant,
                               const Labels& labels) {
   const SeriesIdentity identity = Identity(tenant, labels.bytes());
-  const uint64_t other = index_.Find(identity);
-  if (Find(id) != nullptr || (other != 0 && !SendAway(other, id))) {
+  if (Find(id) != nullptr) {
     return absl::DataLossError(fmt::format("series {}: there twice", id));
   }
+  VIGIE_RETURN_IF_ERROR(MakeRoom(id, identity));
   AddSeries(id, identity, tenant, labels).stored |= BitOf(id);
   return absl::OkStatus();
 }
@@ -102,19 +106,33 @@ void Head::LoadMetadata(std::string_view tenant, std::string_view metric,
 }
 
 template <class Value, class Note>
-absl::Status Head::ApplySamples(const BatchRecord::Columns<Value>& samples,
-                                Note note) {
+absl::Status Head::ApplyColumns(const BatchRecord::Columns<Value>& samples,
+                                Share* share, Note note) {
   SeriesPage* page = nullptr;
+  uint64_t page_number = 0;
   for (size_t i = 0; i < samples.size(); ++i) {
     const uint64_t id = samples.ids[i];
-    if (page == nullptr || page->first_id != id / kPageSeries * kPageSeries) {
+    if (page == nullptr || page_number != PageOf(id)) {
+      page_number = PageOf(id);
+      if (share->of > 1 && page_number % share->of != share->index) {
+        page = nullptr;
+        continue;
+      }
       page = pages_.Find(id);
       if (page == nullptr) return UnknownSeries(id);
       if (page->epoch != epoch_) Freeze(page);
       if (page->open == nullptr) page->open = std::make_unique<OpenPage>();
     }
-    if ((page->used & BitOf(id)) == 0) return UnknownSeries(id);
-    MarkDirty(page, BitOf(id));
+    if (i + kPrefetchAhead < samples.size()) {
+      const uint64_t soon = samples.ids[i + kPrefetchAhead];
+      if (PageOf(soon) == page_number) {
+        page->open->chunks[SlotOf(soon)].Prefetch();
+      }
+    }
+    const uint64_t bit = BitOf(id);
+    if ((page->used & bit) == 0) return UnknownSeries(id);
+    if (page->dirty == 0) share->dirtied.push_back(page);
+    page->dirty |= bit;
     const size_t slot = SlotOf(id);
     const int64_t time_ms = samples.times_ms[i];
     MemSeries& series = page->series[slot];
@@ -126,13 +144,13 @@ absl::Status Head::ApplySamples(const BatchRecord::Columns<Value>& samples,
     OpenChunk& chunk = page->open->chunks[slot];
     if (chunk.empty() || time_ms > chunk.last_time_ms()) {
       chunk.Append(time_ms, samples.start_ms(i), samples.values[i]);
-      ++samples_;
+      ++share->samples;
     } else {
       LateSamples& late = page->open->late[static_cast<uint8_t>(slot)];
       if (late.try_emplace(time_ms,
                            Late(samples.start_ms(i), samples.values[i]))
               .second) {
-        ++samples_;
+        ++share->samples;
       }
     }
     note(page, i);
@@ -141,33 +159,56 @@ absl::Status Head::ApplySamples(const BatchRecord::Columns<Value>& samples,
 }
 
 absl::Status Head::Apply(LogPosition position, const BatchRecord& record,
-                         const std::vector<SeriesIdentity>* identities) {
+                         const std::vector<SeriesIdentity>& identities) {
   for (size_t i = 0; i < record.definitions.size(); ++i) {
     const auto& [id, labels] = record.definitions[i];
-    if (identities != nullptr) {
-      AddSeries(id, (*identities)[i], record.tenant, labels);
-      continue;
-    }
-    const SeriesIdentity identity = Identity(record.tenant, labels.bytes());
-    const bool known = Find(id) != nullptr;
-    const uint64_t other = known ? 0 : index_.Find(identity);
-    if (!known && (other == 0 || SendAway(other, id))) {
-      AddSeries(id, identity, record.tenant, labels);
-    } else if (!known || !index_.Is(id, record.tenant, labels)) {
+    AddSeries(id, identities[i], record.tenant, labels);
+  }
+  Share share;
+  VIGIE_RETURN_IF_ERROR(ApplySamples(record, &share));
+  Join(&share);
+  return ApplyRest(position, record);
+}
+
+absl::Status Head::Define(const BatchRecord& record,
+                          const std::vector<SeriesIdentity>& identities) {
+  for (const SeriesIdentity& identity : identities) index_.Prefetch(identity);
+  for (size_t i = 0; i < record.definitions.size(); ++i) {
+    const auto& [id, labels] = record.definitions[i];
+    if (Find(id) != nullptr) {
+      if (index_.Is(id, record.tenant, labels)) continue;
       return absl::DataLossError(
           fmt::format("series {}: defined twice, not alike", id));
     }
+    VIGIE_RETURN_IF_ERROR(MakeRoom(id, identities[i]));
+    AddSeries(id, identities[i], record.tenant, labels);
   }
+  return absl::OkStatus();
+}
+
+absl::Status Head::ApplySamples(const BatchRecord& record, Share* share) {
   const auto nothing = [](SeriesPage*, size_t) {};
-  VIGIE_RETURN_IF_ERROR(ApplySamples(record.floats, nothing));
+  VIGIE_RETURN_IF_ERROR(ApplyColumns(record.floats, share, nothing));
   VIGIE_RETURN_IF_ERROR(
-      ApplySamples(record.deltas, [&](SeriesPage* page, size_t i) {
+      ApplyColumns(record.deltas, share, [&](SeriesPage* page, size_t i) {
         page->deltas[static_cast<uint8_t>(SlotOf(record.deltas.ids[i]))] = {
             record.deltas.times_ms[i], record.deltas.values[i],
             record.deltas.start_ms(i)};
       }));
-  VIGIE_RETURN_IF_ERROR(ApplySamples(record.integer_histograms, nothing));
-  VIGIE_RETURN_IF_ERROR(ApplySamples(record.float_histograms, nothing));
+  VIGIE_RETURN_IF_ERROR(
+      ApplyColumns(record.integer_histograms, share, nothing));
+  return ApplyColumns(record.float_histograms, share, nothing);
+}
+
+void Head::Join(Share* share) {
+  dirty_pages_.insert(dirty_pages_.end(), share->dirtied.begin(),
+                      share->dirtied.end());
+  samples_ += share->samples;
+  share->dirtied.clear();
+  share->samples = 0;
+}
+
+absl::Status Head::ApplyRest(LogPosition position, const BatchRecord& record) {
   for (const auto& [id, exemplar] : record.exemplars) {
     if (Find(id) == nullptr) return UnknownSeries(id);
     SeriesPage* page = pages_.Find(id);
@@ -220,7 +261,7 @@ std::vector<uint64_t> Head::DropBefore(int64_t time_ms) {
 }
 
 void Head::Remove(const std::vector<uint64_t>& ids) {
-  index_.Remove({ids.begin(), ids.end()});
+  index_.Remove(ids);
   for (const uint64_t id : ids) {
     SeriesPage* page = pages_.Find(id);
     if (page == nullptr) continue;
@@ -235,12 +276,19 @@ void Head::Remove(const std::vector<uint64_t>& ids) {
 
 void Head::Forget(const std::vector<uint64_t>& ids) { Remove(ids); }
 
-bool Head::SendAway(uint64_t other, uint64_t id) {
-  const SeriesPage& page = *pages_.Find(other);
-  if (other >= id || (page.dirty & BitOf(other)) != 0) return false;
+absl::Status Head::MakeRoom(uint64_t id, const SeriesIdentity& identity) {
+  if (id == 0 || id > kSeriesIdMax) {
+    return absl::DataLossError(fmt::format("series {}: no such number", id));
+  }
+  const uint64_t other = index_.Find(identity);
+  if (other == 0) return absl::OkStatus();
+  if (other > id || (pages_.Find(other)->dirty & BitOf(other)) != 0) {
+    return absl::DataLossError(
+        fmt::format("series {}: series {} has its labels", id, other));
+  }
   gone_.push_back(other);
   Remove({other});
-  return true;
+  return absl::OkStatus();
 }
 
 std::vector<const SeriesPage*> Head::Pages() const {

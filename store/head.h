@@ -54,9 +54,24 @@ class Head {
 
   // All of `record`, which lies at `position`. Applying it again changes
   // nothing that is read. kDataLoss if it names a series that nobody defined.
-  // `identities`: of its definitions, if they are known and known to be new.
+  // `identities` are those of its definitions; all of them known to be new.
   absl::Status Apply(LogPosition position, const BatchRecord& record,
-                     const std::vector<SeriesIdentity>* identities = nullptr);
+                     const std::vector<SeriesIdentity>& identities);
+
+  // The same in parts, for a replay: definitions, samples, then the rest. The
+  // samples of several records may be applied between their definitions and
+  // their rest, each thread its share of the pages; Join when all are done.
+  struct Share {
+    unsigned index = 0;  // of the pages, those with this number modulo `of`
+    unsigned of = 1;
+    std::vector<SeriesPage*> dirtied;
+    uint64_t samples = 0;
+  };
+  absl::Status Define(const BatchRecord& record,
+                      const std::vector<SeriesIdentity>& identities);
+  absl::Status ApplySamples(const BatchRecord& record, Share* share);
+  void Join(Share* share);
+  absl::Status ApplyRest(LogPosition position, const BatchRecord& record);
 
   // What the blocks tell at start-up: series before their exemplars.
   absl::Status LoadSeries(uint64_t id, std::string_view tenant,
@@ -145,17 +160,17 @@ class Head {
  private:
   SeriesPage& AddSeries(uint64_t id, const SeriesIdentity& identity,
                         std::string_view tenant, const Labels& labels);
-  // Removes `other`, which has the labels that `id` is defined with now: it
-  // had left when that happened. False if it cannot have.
-  bool SendAway(uint64_t other, uint64_t id);
+  // Before `id` is added: what else has its labels had left before, and goes.
+  // kDataLoss if it cannot have, or `id` is out of bounds.
+  absl::Status MakeRoom(uint64_t id, const SeriesIdentity& identity);
   void Remove(const std::vector<uint64_t>& ids);
   void MarkDirty(SeriesPage* page, uint64_t bits);
   // Moves what is open aside for the capture that waits for it.
   void Freeze(SeriesPage* page);
   // `note` is called with the page and the index of each sample.
   template <class Value, class Note>
-  absl::Status ApplySamples(const BatchRecord::Columns<Value>& samples,
-                            Note note);
+  absl::Status ApplyColumns(const BatchRecord::Columns<Value>& samples,
+                            Share* share, Note note);
   void CaptureSeries(const SeriesPage& page, size_t slot,
                      SealCapture* capture) const;
   void RestorePage(SeriesPage* page);

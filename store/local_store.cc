@@ -1,6 +1,7 @@
 #include "store/local_store.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 #include <sys/random.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "base/strings.h"
 #include "store/day_rows.h"
 #include "store/file_log.h"
+#include "store/replay.h"
 
 namespace vigie::store {
 namespace {
@@ -166,18 +168,14 @@ absl::Status LocalStore::Replay(const Watermark& watermark) {
     head_->ForgetDaysUntil(DayOf(clock_.NowMs()) + 1);
   }
   VIGIE_RETURN_IF_ERROR(blocks_->LoadInto(head_.get()));
-  VIGIE_RETURN_IF_ERROR(log_->Replay(
-      watermark.replay_from,
-      [&](LogPosition position, std::string_view payload)
-          ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
-            absl::StatusOr<BatchRecord> record = DecodeBatchRecord(payload);
-            absl::Status status = record.status();
-            if (status.ok()) status = head_->Apply(position, *record);
-            return status.ok()
-                       ? status
-                       : Prefixed(fmt::format("log position {}", position),
-                                  status);
-          }));
+  class Replay replay(*head_);
+  VIGIE_RETURN_IF_ERROR(
+      log_->Replay(watermark.replay_from,
+                   [&](LogPosition position, std::string_view payload) {
+                     return replay.Add(position, payload);
+                   }));
+  VIGIE_RETURN_IF_ERROR(replay.Finish());
+  ::malloc_trim(0);
   return absl::OkStatus();
 }
 
@@ -203,6 +201,7 @@ void LocalStore::Append(AppendBatch batch, AppendCompletion done) {
   const int64_t bytes = BytesOf(batch);
   const int64_t bytes_max = options_.store.inflight_bytes_max;
   absl::Status refusal;
+  bool wake = false;
   if (batch.tenant.name.empty() || batch.tenant.name.size() > kTenantBytesMax ||
       !IsValidUtf8(batch.tenant.name)) {
     refusal = absl::InvalidArgumentError(
@@ -223,10 +222,11 @@ void LocalStore::Append(AppendBatch batch, AppendCompletion done) {
       inflight_bytes_ += bytes;
       metrics_.inflight_bytes.Set(static_cast<double>(inflight_bytes_));
       queue_.push_back({std::move(batch), std::move(done), bytes});
+      wake = std::exchange(writer_sleeps_, false);
     }
   }
   if (refusal.ok()) {
-    queue_wake_.NotifyAll();
+    if (wake) queue_wake_.NotifyAll();
     return;
   }
   metrics_.batches_failed.Increment();
@@ -269,8 +269,10 @@ void LocalStore::RunWriter() {
     {
       MutexLock lock(queue_mutex_);
       while (taken.empty() && queue_.empty() && !closing_) {
+        writer_sleeps_ = true;
         queue_wake_.Wait(queue_mutex_);
       }
+      writer_sleeps_ = false;
       if (taken.empty() && queue_.empty()) return;
       for (Waiting& waiting : queue_) taken.push_back(std::move(waiting));
       queue_.clear();
@@ -328,8 +330,7 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
             if (!status.ok()) {
               decided.decision.outcome = Failed(std::move(status));
             }
-            --outstanding;
-            wake.NotifyAll();
+            if (--outstanding == 0) wake.NotifyAll();
           });
       MutexLock lock(mutex);
       if (position.ok()) {
@@ -350,7 +351,7 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
       HeadWriterLock lock(head_lock_);
       const absl::Status status =
           head_->Apply(decided.position, decided.decision.record,
-                       &decided.decision.identities);
+                       decided.decision.identities);
       // It is durable, so a replay would fail alike: better stop than go on.
       if (!status.ok()) spdlog::critical("store: {}", MessageOf(status));
       VIGIE_CHECK(status.ok());

@@ -130,6 +130,7 @@ class LocalStore final : public Store, private Appender {
   CondVar queue_wake_;
   std::deque<Waiting> queue_ ABSL_GUARDED_BY(queue_mutex_);
   int64_t inflight_bytes_ ABSL_GUARDED_BY(queue_mutex_) = 0;
+  bool writer_sleeps_ ABSL_GUARDED_BY(queue_mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(queue_mutex_) = false;
 
   // One seal or sweep at a time; taken before the others.

@@ -38,6 +38,11 @@ class OpenChunk {
   void Append(int64_t time_ms, int64_t start_ms,
               const FloatHistogram& histogram);
 
+  // Brings closer what an Append that comes soon will touch.
+  void Prefetch() const {
+    __builtin_prefetch(state_.data + (state_.used() - state_.back));
+  }
+
   size_t size() const { return state_.count; }
   bool empty() const { return state_.count == 0; }
 

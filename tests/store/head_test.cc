@@ -26,7 +26,20 @@ class HeadTest : public ::testing::Test {
     BatchRecord record;
     record.tenant = "default";
     record.definitions.push_back({id, labels});
-    ASSERT_THAT(head_.Apply(++position_, record), IsOk());
+    Replay(record);
+  }
+  void Replay(const BatchRecord& record) {
+    std::vector<SeriesIdentity> identities;
+    for (const auto& [id, labels] : record.definitions) {
+      identities.push_back(head_.Identity(record.tenant, labels.bytes()));
+    }
+    ASSERT_THAT(head_.Define(record, identities), IsOk());
+    Head::Share shares[2] = {{0, 2, {}, 0}, {1, 2, {}, 0}};
+    for (Head::Share& share : shares) {
+      ASSERT_THAT(head_.ApplySamples(record, &share), IsOk());
+      head_.Join(&share);
+    }
+    ASSERT_THAT(head_.ApplyRest(++position_, record), IsOk());
   }
   void Add(uint64_t id, int64_t time_ms, double value) {
     BatchRecord record;
@@ -34,7 +47,7 @@ class HeadTest : public ::testing::Test {
     if (head_.Find(id) == nullptr)
       record.definitions.push_back({id, Named(id)});
     record.floats.Add(id, time_ms, 0, value);
-    ASSERT_THAT(head_.Apply(++position_, record), IsOk());
+    Replay(record);
   }
   static std::vector<double> ValuesOf(const SampleRuns& runs) {
     std::vector<double> values;
@@ -184,7 +197,7 @@ TEST_F(HeadTest, SeriesFedByIncrementsStayForADay) {
   BatchRecord record;
   record.tenant = "default";
   record.deltas.Add(1, 1000, 0, 5);
-  ASSERT_THAT(head_.Apply(++position_, record), IsOk());
+  Replay(record);
   Seal();
   EXPECT_EQ(capture_.deltas.at(0), (DeltaState{1000, 5, 0}));
 
