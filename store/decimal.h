@@ -22,12 +22,19 @@ inline constexpr double kPowersOfTen[kDecimalExponentMax + 1] = {
 inline constexpr double kDecimalMax = 9007199254740992.0;  // 2^53
 
 inline double FromDecimal(int64_t integer, int exponent) {
-  return static_cast<double>(integer) / kPowersOfTen[exponent];
+  const auto value = static_cast<double>(integer);
+  return exponent == 0 ? value : value / kPowersOfTen[exponent];
 }
 
 // Whether FromDecimal gives back the bits of `value`; -0, infinities and NaNs
 // are none.
 inline bool ToDecimal(double value, int exponent, int64_t* integer) {
+  if (exponent == 0) {
+    if (!(std::fabs(value) < kDecimalMax)) return false;
+    *integer = static_cast<int64_t>(value);
+    return std::bit_cast<uint64_t>(static_cast<double>(*integer)) ==
+           std::bit_cast<uint64_t>(value);
+  }
   const double scaled = value * kPowersOfTen[exponent];
   if (!(std::fabs(scaled) < kDecimalMax)) return false;
   *integer = static_cast<int64_t>(scaled + std::copysign(0.5, scaled));

@@ -1,107 +1,48 @@
 #include "store/open_chunk.h"
 
+#include <algorithm>
+#include <bit>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
 #include <variant>
 
 #include "base/check.h"
+#include "model/sample.h"
 #include "store/byte_coding.h"
-#include "store/decimal.h"
 #include "store/histogram_codec.h"
+#include "store/open_scale.h"
+#include "store/open_stream.h"
 
 namespace vigie::store {
 namespace {
 
-// What begins a value. Below kTwoBytes the byte is the difference itself.
-enum Token : uint8_t {
-  kTwoBytes = 0xC0,    // to 0xDF, its 5 bits above those of 1 byte
-  kThreeBytes = 0xE0,  // to 0xEF, 4 bits above 2 bytes
-  kFourBytes = 0xF0,   // to 0xF7, 3 bits above 3 bytes
-  kNineBytes = 0xF8,
-  kExponent = 0xF9,  // one byte more: values are at this exponent from here on
-  kRaw = 0xFA,       // 8 bytes: the bits of the double
-  kStart = 0xFB,     // varint: difference to the start time before
-  kInteger = 0xFC,   // one histogram
-  kFloat = 0xFD,
+// A float is the zigzagged error of the guessed difference, in a Rice code: as
+// many ones as it has multiples of 2^width, a zero, `width` bits of the rest.
+// Eight ones are no such code; after them stands a zero and 6 bits and as many
+// bits of error as these say, less one; or a one and a control of 3 bits.
+constexpr int kOnesMax = 8;
+
+enum Control : uint64_t {
+  kScale = 0,  // 4 bits more: values are at this scale from here on
+  kStale = 1,  // a sample: the staleness marker
+  kStart = 2,  // bytes: varint, the difference to the start time before
+  kStartAtLastTime = 3,  // that of the sample before
+  kInteger = 4,          // bytes: a histogram
+  kFloat = 5,
 };
 
 // A buffer of n bytes from the heap costs n + 8, in steps of 16; ours grow in
-// steps of 32, and of an eighth once they are long.
+// such steps, and of an eighth once they are long.
 size_t Capacity(size_t needed) {
   if (needed == 0) return 0;
-  size_t step = 32;
-  while (step * 16 < needed) step *= 2;
-  return (needed + 8 + step - 1) / step * step - 8;
+  const auto eighth = std::bit_floor(static_cast<uint64_t>(needed)) >> 3;
+  const size_t step = std::max<size_t>(eighth, 16);
+  return ((needed + 8 + step - 1) & ~(step - 1)) - 8;
 }
 
 uint64_t ByteSwapped(uint64_t value) { return __builtin_bswap64(value); }
-
-// Times are read from the last byte of the buffer downwards.
-class BackwardReader {
- public:
-  BackwardReader(const unsigned char* end, size_t size)
-      : at_(end), begin_(end - size) {}
-  bool empty() const { return at_ == begin_; }
-  uint64_t Fixed64() {
-    at_ -= 8;
-    uint64_t value;
-    std::memcpy(&value, at_, 8);
-    return value;
-  }
-  uint64_t Varint() {
-    uint64_t value = 0;
-    for (int shift = 0;; shift += 7) {
-      const unsigned char byte = *--at_;
-      value |= static_cast<uint64_t>(byte & 0x7F) << shift;
-      if (byte < 0x80) return value;
-    }
-  }
-
- private:
-  const unsigned char* at_;
-  const unsigned char* begin_;
-};
-
-// The times of a chunk one after the other. A token is a number of samples
-// with the step of before (odd), a change of the step (even), or 1 and 8 bytes
-// more: a time.
-class TimeReader {
- public:
-  TimeReader(const unsigned char* end, size_t size) : in_(end, size) {
-    time_ms_ = in_.Fixed64();
-  }
-  int64_t Next() {
-    if (first_) {
-      first_ = false;
-      return static_cast<int64_t>(time_ms_);
-    }
-    if (run_ == 0 && !in_.empty()) {
-      const uint64_t token = in_.Varint();
-      if (token == 1) {
-        time_ms_ = in_.Fixed64();
-        step_ms_ = 0;
-        return static_cast<int64_t>(time_ms_);
-      }
-      if ((token & 1) != 0) {
-        run_ = token >> 1;
-      } else {
-        step_ms_ += static_cast<uint64_t>(Unzigzag(token >> 1));
-        return static_cast<int64_t>(time_ms_ += step_ms_);
-      }
-    }
-    // The last run is not among the tokens yet: then it has no end here.
-    if (run_ > 0) --run_;
-    return static_cast<int64_t>(time_ms_ += step_ms_);
-  }
-
- private:
-  BackwardReader in_;
-  uint64_t time_ms_;
-  uint64_t step_ms_ = 0;
-  uint64_t run_ = 0;
-  bool first_ = true;
-};
 
 // Counts differ little from those before: integers by a small number, doubles
 // in their upper bits.
@@ -212,30 +153,53 @@ OpenChunk OpenChunk::Copy() const {
   return copy;
 }
 
-// Makes room for `more` bytes between values and times and returns where; the
-// caller then counts them.
-unsigned char* OpenChunk::Grow(size_t more) {
+// Makes room for `more` bytes between values and times; the caller then counts
+// them.
+void OpenChunk::Grow(size_t more) {
   const size_t used = state_.used();
   const size_t before = Capacity(used), after = Capacity(used + more);
-  if (before != after) {
-    state_.data = static_cast<unsigned char*>(std::realloc(state_.data, after));
-    VIGIE_CHECK(state_.data != nullptr);
-    std::memmove(state_.data + after - state_.back,
-                 state_.data + before - state_.back, state_.back);
-  }
-  return state_.data + state_.prefix() + state_.front;
+  if (before == after) return;
+  state_.data = static_cast<unsigned char*>(std::realloc(state_.data, after));
+  VIGIE_CHECK(state_.data != nullptr);
+  std::memmove(state_.data + after - state_.back,
+               state_.data + before - state_.back, state_.back);
 }
 
 void OpenChunk::InsertPrefix(size_t at, uint64_t word) {
   Grow(8);
   std::memmove(state_.data + at + 8, state_.data + at,
-               state_.prefix() + state_.front - at);
+               state_.prefix() + state_.front() - at);
   std::memcpy(state_.data + at, &word, 8);
 }
 
-void OpenChunk::PutFront(const void* bytes, size_t size) {
-  std::memcpy(Grow(size), bytes, size);
-  state_.front += static_cast<uint32_t>(size);
+// At most 64; those above `count` are 0.
+void OpenChunk::PutBits(uint64_t bits, int count) {
+  const size_t before = state_.front();
+  const int shift = static_cast<int>(state_.front_bits & 7);
+  const size_t size = (static_cast<size_t>(shift + count) + 7) / 8;
+  Grow(size - (shift != 0 ? 1 : 0));
+  unsigned char* const at =
+      state_.data + state_.prefix() + before - (shift != 0 ? 1 : 0);
+  unsigned char bytes[9];
+  const uint64_t low = bits << shift | (shift != 0 ? *at : 0);
+  std::memcpy(bytes, &low, 8);
+  if (size == 9) bytes[8] = static_cast<unsigned char>(bits >> (64 - shift));
+  // No more than that: behind it there may be times.
+  std::memcpy(at, bytes, size);
+  state_.front_bits += static_cast<uint32_t>(count);
+}
+
+void OpenChunk::PutControl(uint64_t control) {
+  PutBits(0x1FF | control << 9, 12);
+}
+
+// From the next whole byte on.
+void OpenChunk::PutBytes(const std::string& bytes) {
+  PutBits(0, static_cast<int>(-state_.front_bits & 7));
+  Grow(bytes.size());
+  std::memcpy(state_.data + state_.prefix() + state_.front(), bytes.data(),
+              bytes.size());
+  state_.front_bits += static_cast<uint32_t>(8 * bytes.size());
 }
 
 // The first byte ends up highest.
@@ -261,7 +225,7 @@ void OpenChunk::PutTime(int64_t time_ms) {
   const uint64_t step = static_cast<uint64_t>(time_ms) -
                         static_cast<uint64_t>(state_.last_time_ms);
   VIGIE_CHECK(empty() || time_ms > state_.last_time_ms);
-  if (!empty() && step == state_.step_ms && state_.run < 0xFFFF) {
+  if (!empty() && step == state_.step_ms && state_.run < 0xFF) {
     ++state_.run;
   } else {
     if (state_.run > 0) {
@@ -282,14 +246,20 @@ void OpenChunk::PutTime(int64_t time_ms) {
   ++state_.count;
 }
 
+// Before PutTime, as the time of the sample before may be the start.
 void OpenChunk::PutStart(int64_t start_ms) {
   const int64_t last_ms = last_start_ms();
   if (start_ms == last_ms) return;
-  std::string bytes(1, static_cast<char>(kStart));
-  PutZigzag(static_cast<int64_t>(static_cast<uint64_t>(start_ms) -
-                                 static_cast<uint64_t>(last_ms)),
-            &bytes);
-  PutFront(bytes.data(), bytes.size());
+  if (start_ms == state_.last_time_ms) {
+    PutControl(kStartAtLastTime);
+  } else {
+    PutControl(kStart);
+    std::string bytes;
+    PutZigzag(static_cast<int64_t>(static_cast<uint64_t>(start_ms) -
+                                   static_cast<uint64_t>(last_ms)),
+              &bytes);
+    PutBytes(bytes);
+  }
   if (state_.has_start == 0) {
     InsertPrefix(0, 0);
     state_.has_start = 1;
@@ -297,66 +267,70 @@ void OpenChunk::PutStart(int64_t start_ms) {
   std::memcpy(state_.data, &start_ms, 8);
 }
 
-void OpenChunk::Append(int64_t time_ms, int64_t start_ms, double value) {
-  // The time first: it checks, and it gives the chunk its buffer.
-  PutTime(time_ms);
-  PutStart(start_ms);
-  state_.kind = SampleKind::kFloat;
-  unsigned char bytes[16];
-  unsigned char* at = bytes;
-  int64_t integer = 0;
-  int exponent = state_.exponent;
-  bool decimal = ToDecimal(value, exponent, &integer);
-  // A run of true doubles is not searched each time.
-  if (!decimal && (state_.raw == 0 || state_.count % 8 == 1)) {
-    while (!decimal && exponent < kDecimalExponentMax) {
-      decimal = ToDecimal(value, ++exponent, &integer);
-    }
+// Which integer stands for the value, after a change of the scale if there is
+// none at the present one.
+uint64_t OpenChunk::IntegerOf(double value) {
+  uint64_t integer = 0;
+  const int old = state_.scale;
+  int scale = old;
+  if (old == kBitPatterns) {
+    // A run of true doubles is not searched each time.
+    if (state_.count % 8 != 0) return ToBits(value);
+    scale = kWhole;
+  } else if (empty() && std::fabs(value) >= kPagesMin) {
+    scale = 0;
   }
-  if (!decimal) {
-    *at++ = kRaw;
-    state_.last = std::bit_cast<uint64_t>(value);
-    std::memcpy(at, &state_.last, 8);
-    at += 8;
-    state_.raw = 1;
-    PutFront(bytes, static_cast<size_t>(at - bytes));
+  while (!ToInteger(value, scale, &integer)) ++scale;
+  if (scale == old) return integer;
+  PutControl(kScale);
+  PutBits(static_cast<uint64_t>(scale), 4);
+  state_.last = Rescaled(state_.last, old, scale);
+  state_.model.Forget();
+  state_.scale = static_cast<uint8_t>(scale) & 15;
+  return integer;
+}
+
+void OpenChunk::Append(int64_t time_ms, int64_t start_ms, double value) {
+  PutStart(start_ms);
+  state_.kind = static_cast<uint8_t>(SampleKind::kFloat);
+  state_.stale = IsStaleMarker(value);
+  if (state_.stale != 0) {
+    PutControl(kStale);
+    PutTime(time_ms);
     return;
   }
-  uint64_t last = state_.raw != 0 ? 0 : state_.last;
-  if (exponent != state_.exponent) {
-    *at++ = kExponent;
-    *at++ = static_cast<unsigned char>(exponent);
-    // Wraps around, and is undone by the reader alike.
-    last *= static_cast<uint64_t>(kPowersOfTen[exponent - state_.exponent]);
-    state_.exponent = static_cast<uint8_t>(exponent);
-  }
-  const uint64_t change =
-      Zigzag(static_cast<int64_t>(static_cast<uint64_t>(integer) - last));
-  if (change < kTwoBytes) {
-    *at++ = static_cast<unsigned char>(change);
-  } else if (change < 1u << 13) {
-    *at++ = static_cast<unsigned char>(kTwoBytes | change >> 8);
-    *at++ = static_cast<unsigned char>(change);
-  } else if (change < 1u << 20) {
-    *at++ = static_cast<unsigned char>(kThreeBytes | change >> 16);
-    std::memcpy(at, &change, 2);
-    at += 2;
-  } else if (change < 1u << 27) {
-    *at++ = static_cast<unsigned char>(kFourBytes | change >> 24);
-    std::memcpy(at, &change, 3);
-    at += 3;
+  const uint64_t integer = IntegerOf(value);
+  const uint64_t difference = integer - state_.last;
+  const uint64_t guess = state_.scale == kBitPatterns
+                             ? 0
+                             : static_cast<uint64_t>(state_.model.guess());
+  const uint64_t error = Zigzag(static_cast<int64_t>(difference - guess));
+  const int width = state_.model.width();
+  const uint64_t ones = width == 64 ? 0 : error >> width;
+  if (ones < kOnesMax) {
+    const int head = static_cast<int>(ones) + 1;
+    const uint64_t code = (uint64_t{1} << ones) - 1;
+    const uint64_t rest = LowBits(error, width);
+    if (head + width <= 64) {
+      PutBits(code | (width == 0 ? 0 : rest << head), head + width);
+    } else {
+      PutBits(code, head);
+      PutBits(rest, width);
+    }
+    state_.model.Learn(state_.count, static_cast<int64_t>(difference), error);
   } else {
-    *at++ = kNineBytes;
-    std::memcpy(at, &change, 8);
-    at += 8;
+    const int bits = std::bit_width(error);
+    PutBits(0xFF | static_cast<uint64_t>(bits - 1) << 9, 15);
+    PutBits(error, bits);
+    state_.model.LearnEscape();
   }
-  state_.last = static_cast<uint64_t>(integer);
-  state_.raw = 0;
-  PutFront(bytes, static_cast<size_t>(at - bytes));
+  state_.last = integer;
+  PutTime(time_ms);
 }
 
 template <class Histogram>
-void OpenChunk::AppendHistogram(uint8_t token, const Histogram& histogram) {
+void OpenChunk::AppendHistogram(uint64_t control, const Histogram& histogram) {
+  PutControl(control);
   if (state_.has_histogram == 0) {
     InsertPrefix(8 * state_.has_start,
                  std::bit_cast<uint64_t>(new LastHistogram));
@@ -364,7 +338,7 @@ void OpenChunk::AppendHistogram(uint8_t token, const Histogram& histogram) {
   }
   auto& last = last_histogram()->histogram;
   const auto* before = std::get_if<Histogram>(&last);
-  std::string bytes(1, static_cast<char>(token));
+  std::string bytes;
   if (before != nullptr && SameLayout(histogram, *before)) {
     bytes.push_back(static_cast<char>(histogram.reset_hint));
     PutCounts(histogram, *before, &bytes);
@@ -377,24 +351,24 @@ void OpenChunk::AppendHistogram(uint8_t token, const Histogram& histogram) {
     zero.negative_buckets.resize(histogram.negative_buckets.size());
     PutCounts(histogram, zero, &bytes);
   }
-  PutFront(bytes.data(), bytes.size());
+  PutBytes(bytes);
   last = histogram;
 }
 
 void OpenChunk::Append(int64_t time_ms, int64_t start_ms,
                        const IntegerHistogram& histogram) {
-  PutTime(time_ms);
   PutStart(start_ms);
-  state_.kind = SampleKind::kIntegerHistogram;
+  state_.kind = static_cast<uint8_t>(SampleKind::kIntegerHistogram);
   AppendHistogram(kInteger, histogram);
+  PutTime(time_ms);
 }
 
 void OpenChunk::Append(int64_t time_ms, int64_t start_ms,
                        const FloatHistogram& histogram) {
-  PutTime(time_ms);
   PutStart(start_ms);
-  state_.kind = SampleKind::kFloatHistogram;
+  state_.kind = static_cast<uint8_t>(SampleKind::kFloatHistogram);
   AppendHistogram(kFloat, histogram);
+  PutTime(time_ms);
 }
 
 int64_t OpenChunk::first_time_ms() const {
@@ -410,80 +384,114 @@ int64_t OpenChunk::last_start_ms() const {
 }
 
 double OpenChunk::last_value() const {
-  if (state_.kind != SampleKind::kFloat) return 0;
-  if (state_.raw != 0) return std::bit_cast<double>(state_.last);
-  return FromDecimal(static_cast<int64_t>(state_.last), state_.exponent);
+  if (last_kind() != SampleKind::kFloat) return 0;
+  if (state_.stale != 0) return StaleMarker();
+  return FromInteger(state_.last, state_.scale);
 }
 
 const IntegerHistogram* OpenChunk::last_integer_histogram() const {
-  if (state_.kind != SampleKind::kIntegerHistogram) return nullptr;
+  if (last_kind() != SampleKind::kIntegerHistogram) return nullptr;
   return std::get_if<IntegerHistogram>(&last_histogram()->histogram);
 }
 
 const FloatHistogram* OpenChunk::last_float_histogram() const {
-  if (state_.kind != SampleKind::kFloatHistogram) return nullptr;
+  if (last_kind() != SampleKind::kFloatHistogram) return nullptr;
   return std::get_if<FloatHistogram>(&last_histogram()->histogram);
 }
 
 void OpenChunk::Decode(SampleRuns* runs) const {
   if (empty()) return;
   TimeReader times(state_.data + Capacity(state_.used()), state_.back);
-  ByteReader in(std::string_view(
-      reinterpret_cast<const char*>(state_.data + state_.prefix()),
-      state_.front));
+  const size_t size = state_.front();
+  BitReader in(state_.data + state_.prefix());
+  DifferenceModel model;
   uint64_t last = 0;
-  int exponent = 0;
-  int64_t start_ms = 0;
+  int scale = kWhole;
+  int64_t start_ms = 0, time_ms = 0;
   IntegerHistogram integer;
   FloatHistogram floats;
-  size_t left = state_.count;
-  while (left > 0) {
-    const uint8_t token = in.Byte();
-    uint64_t change = token;
-    if (token >= kNineBytes) {
-      if (token == kExponent) {
-        const int next = in.Byte();
-        last *= static_cast<uint64_t>(kPowersOfTen[next - exponent]);
-        exponent = next;
-        continue;
+  SampleColumns* run = nullptr;
+  const auto run_of = [&](SampleKind kind, uint32_t index) {
+    if (run == nullptr || run->kind != kind) {
+      run = RunOf(kind, state_.count - index, runs);
+    }
+    return run;
+  };
+  for (uint32_t i = 0; i < state_.count;) {
+    const uint64_t word = in.Peek();
+    const int ones = std::countr_one(word);
+    if (ones < kOnesMax || (word >> kOnesMax & 1) == 0) {
+      uint64_t error;
+      const uint64_t guess =
+          scale == kBitPatterns ? 0 : static_cast<uint64_t>(model.guess());
+      if (ones < kOnesMax) {
+        const int width = model.width();
+        in.Skip(ones + 1);
+        error = ones + 1 + width <= 57 ? LowBits(word >> (ones + 1), width)
+                                       : in.Take(width);
+        if (ones + 1 + width <= 57) in.Skip(width);
+        error |= ones == 0 ? 0 : static_cast<uint64_t>(ones) << width;
+      } else {
+        in.Skip(kOnesMax + 1);
+        error = in.Take(static_cast<int>(in.Take(6)) + 1);
       }
-      if (token == kStart) {
+      const uint64_t difference =
+          guess + static_cast<uint64_t>(Unzigzag(error));
+      if (ones < kOnesMax) {
+        model.Learn(i, static_cast<int64_t>(difference), error);
+      } else {
+        model.LearnEscape();
+      }
+      last += difference;
+      run_of(SampleKind::kFloat, i)
+          ->PushBack(time_ms = times.Next(), FromInteger(last, scale),
+                     start_ms);
+      ++i;
+      continue;
+    }
+    in.Skip(kOnesMax + 1);
+    switch (in.Take(3)) {
+      case kScale: {
+        const int next = static_cast<int>(in.Take(4));
+        last = Rescaled(last, scale, next);
+        scale = next;
+        model.Forget();
+        break;
+      }
+      case kStale:
+        run_of(SampleKind::kFloat, i++)
+            ->PushBack(time_ms = times.Next(), StaleMarker(), start_ms);
+        break;
+      case kStart: {
+        ByteReader bytes = in.Bytes(size);
         start_ms =
             static_cast<int64_t>(static_cast<uint64_t>(start_ms) +
-                                 static_cast<uint64_t>(in.ZigzagVarint()));
-        continue;
+                                 static_cast<uint64_t>(bytes.ZigzagVarint()));
+        in.SkipTo(bytes, size);
+        break;
       }
-      if (token == kRaw) {
-        RunOf(SampleKind::kFloat, left--, runs)
-            ->PushBack(times.Next(), std::bit_cast<double>(in.Fixed64()),
-                       start_ms);
-        last = 0;
-        continue;
+      case kStartAtLastTime:
+        start_ms = time_ms;
+        break;
+      case kInteger: {
+        ByteReader bytes = in.Bytes(size);
+        TakeHistogram(&bytes, &integer);
+        in.SkipTo(bytes, size);
+        run_of(SampleKind::kIntegerHistogram, i++)
+            ->PushBack(time_ms = times.Next(), integer, start_ms);
+        break;
       }
-      if (token == kInteger) {
-        TakeHistogram(&in, &integer);
-        RunOf(SampleKind::kIntegerHistogram, left--, runs)
-            ->PushBack(times.Next(), integer, start_ms);
-        continue;
+      case kFloat: {
+        ByteReader bytes = in.Bytes(size);
+        TakeHistogram(&bytes, &floats);
+        in.SkipTo(bytes, size);
+        run_of(SampleKind::kFloatHistogram, i++)
+            ->PushBack(time_ms = times.Next(), floats, start_ms);
+        break;
       }
-      if (token == kFloat) {
-        TakeHistogram(&in, &floats);
-        RunOf(SampleKind::kFloatHistogram, left--, runs)
-            ->PushBack(times.Next(), floats, start_ms);
-        continue;
-      }
-      change = in.Fixed64();
-    } else if (token >= kTwoBytes) {
-      const int bytes = token < kThreeBytes ? 1 : token < kFourBytes ? 2 : 3;
-      change = static_cast<uint64_t>(token & (0x3F >> bytes)) << 8 * bytes;
-      for (int i = 0; i < bytes; ++i) {
-        change |= static_cast<uint64_t>(in.Byte()) << 8 * i;
-      }
+      default:
+        VIGIE_CHECK(false);
     }
-    last += static_cast<uint64_t>(Unzigzag(change));
-    RunOf(SampleKind::kFloat, left--, runs)
-        ->PushBack(times.Next(),
-                   FromDecimal(static_cast<int64_t>(last), exponent), start_ms);
   }
 }
 

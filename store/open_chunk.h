@@ -8,9 +8,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "model/histogram.h"
+#include "store/difference_model.h"
 #include "store/queryable.h"
 #include "store/sample_columns.h"
 
@@ -51,7 +53,7 @@ class OpenChunk {
   int64_t first_time_ms() const;
   int64_t last_time_ms() const { return state_.last_time_ms; }
   int64_t last_start_ms() const;
-  SampleKind last_kind() const { return state_.kind; }
+  SampleKind last_kind() const { return static_cast<SampleKind>(state_.kind); }
   double last_value() const;
   const IntegerHistogram* last_integer_histogram() const;
   const FloatHistogram* last_float_histogram() const;
@@ -68,39 +70,44 @@ class OpenChunk {
  private:
   struct LastHistogram;
 
-  // One buffer: 8 bytes each of what is rare (`has_`), then values growing
-  // upwards, room, and times growing downwards from the end. How long it is
-  // follows from what it holds.
+  // One buffer: 8 bytes each of what is rare (`has_`), then values as bits
+  // growing upwards, room, and times growing downwards from the end. How long
+  // it is follows from what it holds.
   struct State {
     unsigned char* data = nullptr;
     int64_t last_time_ms = 0;
-    // The decimal integer of the last float, or, if raw, its bits.
+    // The integer that stands for the last float.
     uint64_t last = 0;
-    uint32_t front = 0;  // bytes of values
-    uint32_t back = 0;   // bytes of times
+    uint32_t front_bits = 0;  // of values
+    uint32_t back = 0;        // bytes of times
     uint32_t count = 0;
     uint32_t step_ms = 0;  // between the last two samples
-    uint16_t run = 0;      // samples with that step, not yet among the times
-    SampleKind kind = SampleKind::kFloat;
-    uint8_t exponent : 4 = 0;  // value = integer / 10^exponent
-    uint8_t raw : 1 = 0;
+    [[no_unique_address]] DifferenceModel model;
+    uint8_t run = 0;  // samples with that step, not yet among the times
+    uint8_t kind : 2 = 0;
+    uint8_t stale : 1 = 0;  // the last float was a staleness marker
+    uint8_t scale : 4 = 4;  // what `last` counts
     uint8_t has_start : 1 = 0;
     uint8_t has_histogram : 1 = 0;
 
     size_t prefix() const { return 8u * has_start + 8u * has_histogram; }
-    size_t used() const { return prefix() + front + back; }
+    size_t front() const { return (size_t{front_bits} + 7) / 8; }
+    size_t used() const { return prefix() + front() + back; }
   };
 
   LastHistogram*& last_histogram() const;
-  unsigned char* Grow(size_t more);
+  void Grow(size_t more);
   void InsertPrefix(size_t at, uint64_t word);
-  void PutFront(const void* bytes, size_t size);
+  void PutBits(uint64_t bits, int count);
+  void PutControl(uint64_t control);
+  void PutBytes(const std::string& bytes);
   void PutBack(const void* bytes, size_t size);
   void PutBackVarint(uint64_t value);
   void PutTime(int64_t time_ms);
   void PutStart(int64_t start_ms);
+  uint64_t IntegerOf(double value);
   template <class Histogram>
-  void AppendHistogram(uint8_t token, const Histogram& histogram);
+  void AppendHistogram(uint64_t control, const Histogram& histogram);
 
   State state_;
 };
