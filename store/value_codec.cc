@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstring>
 
 #include "base/check.h"
 #include "store/decimal.h"
@@ -126,12 +127,26 @@ bool EncodeNearDecimals(std::span<const double> column, int exponent,
 
 void ToDoubles(std::span<const uint64_t> integers, int exponent,
                std::span<double> out) {
-  for (size_t i = 0; i < out.size(); ++i) {
-    out[i] = static_cast<double>(static_cast<int64_t>(integers[i]));
+  if (exponent == 0) {
+    for (size_t i = 0; i < out.size(); ++i) {
+      out[i] = static_cast<double>(static_cast<int64_t>(integers[i]));
+    }
+    return;
   }
-  if (exponent == 0) return;
+  // Two at a time, as SSE2 and Neon do: divisions are what takes long.
+  using TwoDoubles = double __attribute__((vector_size(16)));
   const double divisor = kPowersOfTen[exponent];
-  for (double& value : out) value /= divisor;
+  size_t i = 0;
+  for (; i + 2 <= out.size(); i += 2) {
+    TwoDoubles values = {
+        static_cast<double>(static_cast<int64_t>(integers[i])),
+        static_cast<double>(static_cast<int64_t>(integers[i + 1]))};
+    values /= divisor;
+    std::memcpy(&out[i], &values, 16);
+  }
+  if (i < out.size()) {
+    out[i] = FromDecimal(static_cast<int64_t>(integers[i]), exponent);
+  }
 }
 
 bool TakePatches(ByteReader* in, std::span<double> column) {
