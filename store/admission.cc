@@ -10,6 +10,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "base/strings.h"
+#include "store/held_samples.h"
 #include "store/histogram_rules.h"
 #include "store/windows.h"
 
@@ -17,8 +18,6 @@ namespace vigie::store {
 namespace {
 
 constexpr uint32_t kNone = ~uint32_t{0};
-// How many decoded samples of series are kept while one batch is decided.
-constexpr size_t kDecodedMax = 1 << 20;
 
 // A series of the batch.
 struct Slot {
@@ -35,13 +34,6 @@ struct Slot {
 struct Fresh {
   Labels* labels = nullptr;
   SeriesIdentity identity;
-};
-
-// Where a sample accepted before stands in the record.
-struct Place {
-  SampleKind kind = SampleKind::kFloat;
-  bool delta = false;
-  uint32_t index = 0;
 };
 
 bool SameValue(const SampleColumns& held, size_t i, double value) {
@@ -73,12 +65,7 @@ struct Admission::Scratch {
   absl::flat_hash_map<uint64_t, uint32_t> known_slots;  // by id
   std::vector<std::optional<DeltaState>> deltas;
 
-  // What was accepted of this batch, once somebody has asked.
-  bool indexed = false;
-  absl::flat_hash_map<std::pair<uint64_t, int64_t>, Place> places;
-  // What the head holds of some series.
-  absl::flat_hash_map<uint64_t, SampleRuns> decoded;
-  size_t decoded_samples = 0;
+  HeldSamples held;
 
   void Clear() {
     slots.clear();
@@ -88,10 +75,7 @@ struct Admission::Scratch {
     if (!new_slots.empty()) new_slots.clear();
     if (!known_slots.empty()) known_slots.clear();
     deltas.clear();
-    indexed = false;
-    if (!places.empty()) places.clear();
-    if (!decoded.empty()) decoded.clear();
-    decoded_samples = 0;
+    held.Clear();
   }
 };
 
@@ -102,6 +86,7 @@ class Admission::Deciding {
       : admission_(admission),
         options_(admission.options_),
         s_(*admission.scratch_),
+        held_(s_.held),
         batch_(batch),
         head_(head),
         tenant_(head.TenantNumber(batch.tenant.name)),
@@ -189,22 +174,8 @@ class Admission::Deciding {
         const auto it = known->second.find(point.metric);
         if (it != known->second.end()) entry = &it->second;
       }
-      if (point.metric.empty() || !IsValidUtf8(point.metric) ||
-          !IsValidUtf8(point.metadata.help) ||
-          !IsValidUtf8(point.metadata.unit)) {
-        Refuse(RefusalReason::kInvalidLabels, [&] {
-          return std::string("metadata: an empty metric name or no UTF-8");
-        });
-        continue;
-      }
-      if (point.metric.size() > kLabelValueBytesMax ||
-          point.metadata.help.size() + point.metadata.unit.size() >
-              kMetadataTextBytesMax) {
-        Refuse(RefusalReason::kLimit, [&] {
-          return fmt::format("{}: metadata of more than {} bytes",
-                             point.metric.substr(0, 200),
-                             kMetadataTextBytesMax);
-        });
+      if (auto fault = FindMetadataFault(point.metric, point.metadata)) {
+        Refuse(fault->reason, [&] { return fault->message; });
         continue;
       }
       if (entry == nullptr && entries >= kMetadataMax) {
@@ -401,7 +372,9 @@ class Admission::Deciding {
     if (time_ms <= slot->newest_ms) {
       if (!TakesLateTime(time_ms, *slot)) return 0;
       size_t i = 0;
-      if (const SampleColumns* held = FindHeld(time_ms, *slot, &i)) {
+      if (const SampleColumns* held =
+              held_.Find(head_, slot->page != nullptr, slot->id, slot->accepted,
+                         time_ms, decision_.record, &i)) {
         if (SameValue(*held, i, value)) return 1;
         Refuse(RefusalReason::kDuplicateTime, [&] {
           return fmt::format(
@@ -430,67 +403,6 @@ class Admission::Deciding {
     return false;
   }
 
-  // What the head or this batch has at `time_ms`: `*i` of the columns. Valid
-  // until the next call.
-  const SampleColumns* FindHeld(int64_t time_ms, const Slot& slot, size_t* i) {
-    if (slot.page != nullptr) {
-      for (const SampleColumns& run : DecodedOf(slot.id)) {
-        *i = run.LowerBound(time_ms);
-        if (*i < run.size() && run.times_ms[*i] == time_ms) return &run;
-      }
-    }
-    // A batch in order never comes here, so it pays no table.
-    if (slot.accepted == 0) return nullptr;
-    const BatchRecord& record = decision_.record;
-    if (!s_.indexed) {
-      s_.indexed = true;
-      IndexPlaces(record.floats, {SampleKind::kFloat, false});
-      IndexPlaces(record.deltas, {SampleKind::kFloat, true});
-      IndexPlaces(record.integer_histograms, {SampleKind::kIntegerHistogram});
-      IndexPlaces(record.float_histograms, {SampleKind::kFloatHistogram});
-    }
-    const auto it = s_.places.find(std::pair(slot.id, time_ms));
-    if (it == s_.places.end()) return nullptr;
-    const auto [kind, delta, index] = it->second;
-    held_.clear();
-    *i = 0;
-    switch (kind) {
-      case SampleKind::kFloat:
-        held_.PushBack(
-            time_ms, (delta ? record.deltas : record.floats).values[index], 0);
-        break;
-      case SampleKind::kIntegerHistogram:
-        held_.PushBack(time_ms, record.integer_histograms.values[index], 0);
-        break;
-      case SampleKind::kFloatHistogram:
-        held_.PushBack(time_ms, record.float_histograms.values[index], 0);
-        break;
-    }
-    return &held_;
-  }
-
-  const SampleRuns& DecodedOf(uint64_t id) {
-    if (const auto it = s_.decoded.find(id); it != s_.decoded.end()) {
-      return it->second;
-    }
-    if (s_.decoded_samples > kDecodedMax) {
-      s_.decoded.clear();
-      s_.decoded_samples = 0;
-    }
-    SampleRuns& runs = s_.decoded[id];
-    head_.Read(id, TimeRange(), &runs);
-    for (const SampleColumns& run : runs) s_.decoded_samples += run.size();
-    return runs;
-  }
-
-  template <class Value>
-  void IndexPlaces(const BatchRecord::Columns<Value>& columns, Place place) {
-    for (size_t i = 0; i < columns.size(); ++i) {
-      place.index = static_cast<uint32_t>(i);
-      s_.places.emplace(std::pair(columns.ids[i], columns.times_ms[i]), place);
-    }
-  }
-
   void Define(Slot* slot) {
     if (slot->id != 0) return;
     const Fresh& fresh = s_.fresh[slot->fresh];
@@ -507,18 +419,7 @@ class Admission::Deciding {
     Define(slot);
     ++slot->accepted;
     slot->newest_ms = std::max(slot->newest_ms, time_ms);
-    if (s_.indexed) {
-      Place place{SampleKind::kFloat, false,
-                  static_cast<uint32_t>(columns->size())};
-      if constexpr (std::is_same_v<Value, IntegerHistogram>) {
-        place.kind = SampleKind::kIntegerHistogram;
-      } else if constexpr (std::is_same_v<Value, FloatHistogram>) {
-        place.kind = SampleKind::kFloatHistogram;
-      } else {
-        place.delta = columns == &decision_.record.deltas;
-      }
-      s_.places.emplace(std::pair(slot->id, time_ms), place);
-    }
+    held_.Note(slot->id, time_ms, columns->size(), columns);
     columns->Add(slot->id, time_ms, start_ms, std::move(value));
   }
 
@@ -587,7 +488,8 @@ class Admission::Deciding {
     if (point.end_ms <= slot->newest_ms) {
       if (!TakesLateTime(point.end_ms, *slot)) return;
       size_t i = 0;
-      if (FindHeld(point.end_ms, *slot, &i) != nullptr) {
+      if (held_.Find(head_, slot->page != nullptr, slot->id, slot->accepted,
+                     point.end_ms, decision_.record, &i) != nullptr) {
         Refuse(RefusalReason::kDuplicateTime, [&] {
           return fmt::format("{}: time {} ms has a sample that is no sum",
                              Named(*slot), point.end_ms);
@@ -607,23 +509,9 @@ class Admission::Deciding {
 
   void DecideExemplar(const Exemplar& exemplar, Slot* slot) {
     if (!TakesTime(exemplar.time_ms, *slot)) return;
-    size_t characters = 0;
-    for (const LabelView& label : exemplar.labels) {
-      if (!IsValidUtf8(label.name) || !IsValidUtf8(label.value)) {
-        Refuse(RefusalReason::kInvalidLabels, [&] {
-          return fmt::format("{}: exemplar: a label is not UTF-8",
-                             Named(*slot));
-        });
-        return;
-      }
-      for (const char c : label.name) characters += (c & 0xC0) != 0x80;
-      for (const char c : label.value) characters += (c & 0xC0) != 0x80;
-    }
-    if (characters > kExemplarLabelCharactersMax) {
-      Refuse(RefusalReason::kLimit, [&] {
-        return fmt::format("{}: exemplar: labels of {} characters, at most {}",
-                           Named(*slot), characters,
-                           kExemplarLabelCharactersMax);
+    if (auto fault = FindExemplarFault(exemplar)) {
+      Refuse(fault->reason, [&] {
+        return fmt::format("{}: exemplar: {}", Named(*slot), fault->message);
       });
       return;
     }
@@ -642,6 +530,7 @@ class Admission::Deciding {
   Admission& admission_;
   const StoreOptions& options_;
   Scratch& s_;
+  HeldSamples& held_;
   AppendBatch& batch_;
   const Head& head_;
   const uint32_t tenant_;
@@ -651,7 +540,6 @@ class Admission::Deciding {
   Decision decision_;
   std::vector<Labels*> defined_;  // as the record's definitions
   uint32_t known_slots_end_ = 0;
-  SampleColumns held_;
 };
 
 Admission::Admission(const StoreOptions& options)

@@ -22,8 +22,6 @@ namespace vigie::store {
 
 inline constexpr size_t kSeriesMax = 10'000'000;  // a store
 inline constexpr size_t kMetadataMax = 100'000;   // metrics with metadata
-inline constexpr size_t kMetadataTextBytesMax = 8192;
-inline constexpr size_t kExemplarLabelCharactersMax = 128;
 // Metadata that has not changed is logged again once it is this old, so that
 // retention sees what is still in use.
 inline constexpr int64_t kMetadataRefreshMs = 86'400'000;

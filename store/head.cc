@@ -291,12 +291,6 @@ absl::Status Head::MakeRoom(uint64_t id, const SeriesIdentity& identity) {
   return absl::OkStatus();
 }
 
-std::vector<const SeriesPage*> Head::Pages() const {
-  std::vector<const SeriesPage*> pages;
-  pages_.ForEach([&](const SeriesPage& page) { pages.push_back(&page); });
-  return pages;
-}
-
 void Head::CollectIdle(const SeriesPage& page, const IdleBefore& before,
                        std::vector<uint64_t>* ids) {
   if (page.frozen != nullptr) return;

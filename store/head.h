@@ -38,8 +38,9 @@ struct SealPages {
   std::vector<uint64_t> sources;  // of its series: index in `pages`, slot
   std::vector<std::shared_ptr<const FrozenPage>> trash;
 
-  // Before the first CaptureMore; needs no lock.
-  void Sort();
+  // Before the first CaptureMore; needs no lock. Makes room for all series of
+  // these pages, so that none is moved under it.
+  void Prepare(SealCapture* capture);
 };
 
 class Head {
@@ -102,7 +103,10 @@ class Head {
     int64_t newest_ms = 0;  // the newest sample is before it
     int64_t delta_ms = 0;   // and of those that increments feed, the last end
   };
-  std::vector<const SeriesPage*> Pages() const;
+  std::vector<uint64_t> Directories() const { return pages_.Directories(); }
+  std::vector<const SeriesPage*> PagesOf(uint64_t directory) const {
+    return pages_.PagesOf(directory);
+  }
   static void CollectIdle(const SeriesPage& page, const IdleBefore& before,
                           std::vector<uint64_t>* ids);
   // How many have left.

@@ -68,11 +68,14 @@ uint64_t SamplesOf(const OpenPage& open) {
 
 }  // namespace
 
-void SealPages::Sort() {
+void SealPages::Prepare(SealCapture* capture) {
   std::sort(pages.begin(), pages.end(),
             [](const SeriesPage* a, const SeriesPage* b) {
               return a->first_id < b->first_id;
             });
+  capture->series.reserve(pages.size() * kPageSeries);
+  sources.reserve(pages.size() * kPageSeries);
+  trash.reserve(pages.size());
 }
 
 void Head::Freeze(SeriesPage* page) {
@@ -174,7 +177,8 @@ bool Head::CaptureMore(SealPages* pages, SealCapture* capture) {
     if (page.open == nullptr) return;
     page.open->Read(sources[i] % kPageSeries, TimeRange(), runs);
   };
-  pages->trash.clear();
+  pages->trash = {};
+  pages->sources = {};
   return false;
 }
 

@@ -90,4 +90,36 @@ std::optional<LabelFault> FindLabelFault(const Labels& labels) {
   return std::nullopt;
 }
 
+std::optional<LabelFault> FindExemplarFault(const Exemplar& exemplar) {
+  size_t characters = 0;
+  for (const LabelView& label : exemplar.labels) {
+    if (!IsValidUtf8(label.name) || !IsValidUtf8(label.value)) {
+      return LabelFault{RefusalReason::kInvalidLabels, "a label is not UTF-8"};
+    }
+    for (const char c : label.name) characters += (c & 0xC0) != 0x80;
+    for (const char c : label.value) characters += (c & 0xC0) != 0x80;
+  }
+  if (characters <= kExemplarLabelCharactersMax) return std::nullopt;
+  return LabelFault{RefusalReason::kLimit,
+                    fmt::format("labels of {} characters, at most {}",
+                                characters, kExemplarLabelCharactersMax)};
+}
+
+std::optional<LabelFault> FindMetadataFault(std::string_view metric,
+                                            const Metadata& metadata) {
+  if (metric.empty() || !IsValidUtf8(metric) || !IsValidUtf8(metadata.help) ||
+      !IsValidUtf8(metadata.unit)) {
+    return LabelFault{RefusalReason::kInvalidLabels,
+                      "metadata: an empty metric name or no UTF-8"};
+  }
+  if (metric.size() > kLabelValueBytesMax ||
+      metadata.help.size() + metadata.unit.size() > kMetadataTextBytesMax) {
+    return LabelFault{
+        RefusalReason::kLimit,
+        fmt::format("{}: metadata of more than {} bytes", metric.substr(0, 200),
+                    kMetadataTextBytesMax)};
+  }
+  return std::nullopt;
+}
+
 }  // namespace vigie::store

@@ -15,8 +15,7 @@ constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kBackoffMax = absl::Minutes(1);
 constexpr int64_t kMsNs = 1'000'000;
 
-// About a millisecond each under the head's lock.
-constexpr size_t kPagesAStep = 1024;
+// About a millisecond under the head's lock.
 constexpr size_t kLeavingAStep = 1024;
 
 }  // namespace
@@ -38,16 +37,16 @@ void LocalStore::SendIdleAway() {
   const int64_t now_ms = clock_.NowMs();
   const Head::IdleBefore before{now_ms - options_.series_idle_ms,
                                 now_ms - kDeltaIdleMs};
-  std::vector<const SeriesPage*> pages;
+  std::vector<uint64_t> directories, idle;
   {
     HeadReaderLock lock(head_lock_);
-    pages = head_->Pages();
+    directories = head_->Directories();
   }
-  std::vector<uint64_t> idle;
-  for (size_t i = 0; i < pages.size();) {
+  for (const uint64_t directory : directories) {
     HeadReaderLock lock(head_lock_);
-    const size_t end = std::min(pages.size(), i + kPagesAStep);
-    for (; i < end; ++i) Head::CollectIdle(*pages[i], before, &idle);
+    for (const SeriesPage* page : head_->PagesOf(directory)) {
+      Head::CollectIdle(*page, before, &idle);
+    }
   }
   std::sort(idle.begin(), idle.end());
   for (size_t i = 0; i < idle.size();) {
@@ -73,7 +72,7 @@ absl::Status LocalStore::SealNow() {
     if (!head_->dirty()) return absl::OkStatus();
     head_->BeginCapture(&pages, &capture);
   }
-  pages.Sort();
+  pages.Prepare(&capture);
   for (bool more = true; more;) {
     HeadWriterLock lock(head_lock_);
     more = head_->CaptureMore(&pages, &capture);

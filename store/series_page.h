@@ -111,6 +111,23 @@ class PageTable {
     it->second->pages[number % kDirectoryPages].reset();
     if (--it->second->used == 0) directories_.erase(it);
   }
+  // For walks in steps: a directory at a time, whatever came or went between.
+  std::vector<uint64_t> Directories() const {
+    std::vector<uint64_t> numbers;
+    for (const auto& [number, directory] : directories_) {
+      numbers.push_back(number);
+    }
+    return numbers;
+  }
+  std::vector<const SeriesPage*> PagesOf(uint64_t directory) const {
+    std::vector<const SeriesPage*> pages;
+    const auto it = directories_.find(directory);
+    if (it == directories_.end()) return pages;
+    for (const auto& page : it->second->pages) {
+      if (page != nullptr) pages.push_back(page.get());
+    }
+    return pages;
+  }
   // In no order; `visit` does not change the table.
   template <class Visit>
   void ForEach(Visit visit) const {

@@ -68,7 +68,7 @@ class HeadTest : public ::testing::Test {
     head_.BeginCapture(&pages_, &capture_);
   }
   void Capture() {
-    pages_.Sort();
+    pages_.Prepare(&capture_);
     while (head_.CaptureMore(&pages_, &capture_)) {
     }
     pages_.next = 0;
@@ -91,8 +91,10 @@ class HeadTest : public ::testing::Test {
   std::vector<uint64_t> Idle(int64_t now_ms) {
     before_ = {now_ms - kHourMs, now_ms - 24 * kHourMs};
     std::vector<uint64_t> ids;
-    for (const SeriesPage* page : head_.Pages()) {
-      Head::CollectIdle(*page, before_, &ids);
+    for (const uint64_t directory : head_.Directories()) {
+      for (const SeriesPage* page : head_.PagesOf(directory)) {
+        Head::CollectIdle(*page, before_, &ids);
+      }
     }
     std::sort(ids.begin(), ids.end());
     return ids;
@@ -231,7 +233,11 @@ TEST_F(HeadTest, PagesOfSeriesLongGoneAreGivenBack) {
     head_.Leave(idle, before_);
   }
 
-  EXPECT_LE(head_.Pages().size(), 8u);
+  size_t pages = 0;
+  for (const uint64_t directory : head_.Directories()) {
+    pages += head_.PagesOf(directory).size();
+  }
+  EXPECT_LE(pages, 8u);
   EXPECT_LE(head_.index().size(), 200u);
 }
 
