@@ -18,6 +18,7 @@
 #include "base/mutex.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "store/rocks_damage.h"
 #include "store/rocks_records.h"
 
 namespace vigie::store {
@@ -400,7 +401,7 @@ absl::StatusOr<std::shared_ptr<Blocks>> Blocks::Open(
   const rocksdb::Status status = rocksdb::DB::Open(
       DatabaseOptions(impl->env), directory, families, &impl->handles, &db);
   impl->db.reset(db);
-  VIGIE_RETURN_IF_ERROR(FromRocks(status, directory));
+  if (!status.ok()) return ExplainRefusal(directory, *impl->env, status);
   VIGIE_ASSIGN_OR_RETURN(impl->records,
                          RocksRecords::Open(*impl->db, *impl->at(kRecords)));
   return std::shared_ptr<Blocks>(new Blocks(std::move(impl)));

@@ -230,6 +230,16 @@ absl::Status FileLog::Replay(
     next_ = std::max(next_, from);
   }
   from = std::max<LogPosition>(from, 1);
+  // What others hold was synced here first, so the log went on up to there.
+  if (!segments.empty() && segments.back().end_position < from &&
+      options_.durability == FileLogOptions::Durability::kFdatasync) {
+    return absl::DataLossError(fmt::format(
+        "{}: ends at byte {}, position {}, although the log went on to "
+        "position {} at least: it has been cut (after a power cut under "
+        "durability os, start under os once)",
+        PathOf(segments.back().header.generation), segments.back().end_bytes,
+        segments.back().end_position, from));
+  }
   if (!segments.empty() &&
       segments.front().header.previous_end_position > from) {
     return absl::DataLossError(

@@ -64,6 +64,8 @@ void LocalStore::SendIdleAway() {
 // What the head holds is walked in steps, so that batches and queries wait
 // for a millisecond at most.
 absl::Status LocalStore::SealNow() {
+  // Nothing is done unless a write has failed since.
+  blocks_->Resume();
   SendIdleAway();
   SealCapture capture;
   SealPages pages;

@@ -79,23 +79,29 @@ inline void AddSamples(const SampleBatch& batch,
   }
 }
 
-// Everything that a Select finds. A failure, or a warning that is not asked
-// for, fails the test.
+// Everything that a Select finds. A failure or a warning fails the test,
+// unless `losses` takes it.
 inline Stored StoredIn(const Queryable& queryable, TimeRange range = {},
                        std::vector<Matcher> matchers = {},
-                       std::vector<std::string>* warnings = nullptr) {
+                       std::vector<std::string>* losses = nullptr) {
   Stored stored;
   ByteAccount account("query", int64_t{1} << 32);
+  const auto fail = [&](const absl::Status& status) {
+    EXPECT_TRUE(losses != nullptr && absl::IsDataLoss(status)) << status;
+    if (losses != nullptr) losses->push_back(std::string(status.message()));
+  };
   auto snapshot = queryable.Select({{}, range, matchers}, {&account, {}});
-  EXPECT_TRUE(snapshot.ok()) << snapshot.status();
-  if (!snapshot.ok()) return stored;
+  if (!snapshot.ok()) {
+    fail(snapshot.status());
+    return stored;
+  }
   for (size_t i = 0; i < (*snapshot)->size(); ++i) {
     const auto samples = (*snapshot)->Samples(i);
     SampleBatch batch;
     std::map<int64_t, std::string> found;
     while (true) {
       const auto more = samples->Next(&batch);
-      EXPECT_TRUE(more.ok()) << more.status();
+      if (!more.ok()) fail(more.status());
       if (!more.ok() || !*more) break;
       const size_t before = found.size();
       if (before > 0 && !batch.times_ms.empty()) {
@@ -107,11 +113,8 @@ inline Stored StoredIn(const Queryable& queryable, TimeRange range = {},
     }
     if (!found.empty()) stored[(*snapshot)->labels(i)] = std::move(found);
   }
-  if (warnings != nullptr) {
-    *warnings = (*snapshot)->warnings();
-  } else {
-    EXPECT_TRUE((*snapshot)->warnings().empty())
-        << (*snapshot)->warnings().front();
+  for (const std::string& warning : (*snapshot)->warnings()) {
+    fail(absl::DataLossError(warning));
   }
   return stored;
 }
@@ -131,9 +134,8 @@ struct MadeBatch {
 // Makes batches whose points all have times of their own.
 class BatchMaker {
  public:
-  // `kinds`: histograms and deltas too.
-  BatchMaker(std::mt19937_64& random, int64_t now_ms, bool kinds)
-      : random_(random), now_ms_(now_ms), kinds_(kinds) {}
+  BatchMaker(std::mt19937_64& random, int64_t now_ms)
+      : random_(random), now_ms_(now_ms) {}
 
   // The newest time so far, or later: what the clock should say.
   int64_t now_ms() const { return now_ms_; }
@@ -144,7 +146,7 @@ class BatchMaker {
     std::map<std::string, bool> taken;
     const size_t series = 1 + Below(series_max);
     for (size_t i = 0; i < series; ++i) {
-      const uint64_t kind = Below(kinds_ ? 6 : 2);
+      const uint64_t kind = Below(6);
       std::string name = std::string("kind") + std::to_string(kind);
       // One in sixteen is new.
       std::string job = Below(16) == 0 ? "new" + std::to_string(++churned_)
@@ -273,7 +275,6 @@ class BatchMaker {
 
   std::mt19937_64& random_;
   int64_t now_ms_;
-  const bool kinds_;
   uint64_t churned_ = 0;
   int64_t late_ms_ = 0;
   std::map<Labels, int64_t> last_ms_;

@@ -101,7 +101,10 @@ inline Contents ContentsOf(const Queryable& queryable, TimeRange range = {},
 
 class StoreTest : public ::testing::Test {
  protected:
-  StoreTest() { options_.store.seal_interval_ms = 86'400'000; }
+  StoreTest() : StoreTest(std::filesystem::temp_directory_path()) {}
+  explicit StoreTest(const std::filesystem::path& parent) : directory_(parent) {
+    options_.store.seal_interval_ms = 86'400'000;
+  }
 
   void Open() {
     store_.reset();
