@@ -156,6 +156,7 @@ OpenChunk OpenChunk::Copy() const {
 // Makes room for `more` bytes between values and times; the caller then counts
 // them.
 void OpenChunk::Grow(size_t more) {
+  if (more == 0) return;
   const size_t used = state_.used();
   const size_t before = Capacity(used), after = Capacity(used + more);
   if (before == after) return;

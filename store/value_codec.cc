@@ -96,9 +96,9 @@ bool ToNearDecimal(double value, int exponent, int64_t* integer,
 // The lowest exponent at which values are only a few units of their last
 // binary digit off, judged by some of them, or -1.
 int NearDecimalExponent(std::span<const double> column) {
-  constexpr uint64_t kFarAway = 1 << 20;
+  constexpr uint64_t kFarAway = 1 << 12;
   const size_t stride = std::max<size_t>(column.size() / 16, 1);
-  for (int exponent = 0; exponent <= 12; ++exponent) {
+  for (int exponent = 0; exponent <= 9; ++exponent) {
     bool near = true;
     for (size_t i = 0; i < column.size() && near; i += stride) {
       int64_t integer, distance;

@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "store/chunk.h"
+#include "store/rollup.h"
 #include "tests/store/random_samples.h"
 
 namespace vigie::store {
@@ -47,11 +48,27 @@ void Try(std::string_view bytes) {
   }
 }
 
+void TryRollup(std::string_view bytes) {
+  RollupColumns buckets, again;
+  if (!DecodeRollupChunk(bytes, &buckets).ok()) return;
+  for (const RollupUse use : {RollupUse::kLast, RollupUse::kCounter}) {
+    const SampleColumns samples = RollupSamples(buckets, use);
+    for (size_t i = 1; i < samples.size(); ++i) {
+      if (samples.times_ms[i - 1] >= samples.times_ms[i]) std::abort();
+    }
+  }
+  const std::string packed = EncodeRollupChunk(buckets, 0, buckets.size());
+  if (!DecodeRollupChunk(packed, &again).ok() || !(again == buckets)) {
+    std::abort();
+  }
+}
+
 }  // namespace
 }  // namespace vigie::store
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  vigie::store::Try(
-      std::string_view(reinterpret_cast<const char*>(data), size));
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  vigie::store::Try(bytes);
+  vigie::store::TryRollup(bytes);
   return 0;
 }
