@@ -22,6 +22,16 @@ absl::Status UnknownSeries(uint64_t id) {
       fmt::format("series {}: used but defined nowhere", id));
 }
 
+// Eight buckets take about as much as a float in its worst form.
+uint64_t WeightOf(double) { return 1; }
+template <class Histogram>
+uint64_t WeightOf(const Histogram& value) {
+  return 1 + (value.positive_buckets.size() + value.negative_buckets.size() +
+              value.positive_spans.size() + value.negative_spans.size() +
+              value.custom_values.size()) /
+                 8;
+}
+
 LateSample Late(int64_t start_ms, double value) { return {start_ms, value}; }
 template <class Histogram>
 LateSample Late(int64_t start_ms, const Histogram& value) {
@@ -80,6 +90,10 @@ absl::Status Head::LoadState(uint64_t id, const SeriesState& state) {
   SeriesPage& page = *pages_.Find(id);
   page.series[SlotOf(id)] = {state.first_ms, state.newest_ms,
                              state.last_day_indexed};
+  // It was before this process: of these days nothing is known.
+  if (state.newest_ms != SeriesState::kNoSamples) {
+    ForgetDaysUntil(DayOf(state.newest_ms));
+  }
   if (state.delta.has_value()) {
     page.deltas[static_cast<uint8_t>(SlotOf(id))] = *state.delta;
   }
@@ -153,6 +167,7 @@ absl::Status Head::ApplyColumns(const BatchRecord::Columns<Value>& samples,
         ++share->samples;
       }
     }
+    share->weight += WeightOf(samples.values[i]);
     note(page, i);
   }
   return absl::OkStatus();
@@ -204,8 +219,9 @@ void Head::Join(Share* share) {
   dirty_pages_.insert(dirty_pages_.end(), share->dirtied.begin(),
                       share->dirtied.end());
   samples_ += share->samples;
+  weight_ += share->weight;
   share->dirtied.clear();
-  share->samples = 0;
+  share->samples = share->weight = 0;
 }
 
 absl::Status Head::ApplyRest(LogPosition position, const BatchRecord& record) {

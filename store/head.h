@@ -67,6 +67,7 @@ class Head {
     unsigned of = 1;
     std::vector<SeriesPage*> dirtied;
     uint64_t samples = 0;
+    uint64_t weight = 0;
   };
   absl::Status Define(const BatchRecord& record,
                       const std::vector<SeriesIdentity>& identities);
@@ -157,6 +158,8 @@ class Head {
     next_series_id_ = std::max(next_series_id_, id);
   }
   uint64_t samples() const { return samples_; }
+  // Samples, but a histogram counts as many as it takes room for.
+  uint64_t weight() const { return weight_; }
   bool dirty() const {
     return !dirty_pages_.empty() || metadata_dirty_ || !gone_.empty();
   }
@@ -186,7 +189,9 @@ class Head {
   StringMap<StringMap<MetadataEntry>> metadata_;  // by tenant, by metric
   size_t metadata_entries_ = 0;
   bool metadata_dirty_ = false;
-  uint64_t samples_ = 0;  // open and frozen
+  uint64_t samples_ = 0;          // open and frozen
+  uint64_t weight_ = 0;           // of them
+  uint64_t captured_weight_ = 0;  // of what the last capture began with
   uint64_t next_series_id_ = 1;
   LogPosition applied_end_ = 1;  // one after the last record applied
 

@@ -98,6 +98,7 @@ void Head::BeginCapture(SealPages* pages, SealCapture* capture) {
   pages->next = 0;
   capture->end = applied_end_;
   capture->next_series_id = next_series_id_;
+  captured_weight_ = weight_;
   capture->gone.swap(gone_);
   std::sort(capture->gone.begin(), capture->gone.end());
   if (!metadata_dirty_) return;
@@ -185,6 +186,7 @@ bool Head::CaptureMore(SealPages* pages, SealCapture* capture) {
 void Head::Publish(const SealCapture& capture) {
   published_epoch_ = epoch_ - 1;
   samples_ -= capture.samples;
+  weight_ -= captured_weight_;
 }
 
 bool Head::ReleaseMore(SealPages* pages, const SealCapture& capture) {

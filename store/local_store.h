@@ -32,8 +32,9 @@ class Env;
 
 namespace vigie::store {
 
-// A seal is due before its time once the head holds this many samples; at four
-// times as many batches are refused, as seals then keep failing.
+// A seal is due before its time once the head holds this many samples, by their
+// weight; at four times as many batches are refused, as seals then keep
+// failing.
 inline constexpr uint64_t kHeadSamplesMax = 16 << 20;
 
 enum class SealStep { kCaptured, kWritten, kPublished, kTrimmed };

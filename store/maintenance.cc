@@ -172,7 +172,7 @@ absl::Status LocalStore::KeepRetention() {
 bool LocalStore::SealIsDue(int64_t last_seal_ns) {
   HeadReaderLock lock(head_lock_);
   if (!head_->dirty()) return false;
-  return head_->samples() >= kHeadSamplesMax ||
+  return head_->weight() >= kHeadSamplesMax ||
          clock_.MonotonicNs() - last_seal_ns >=
              options_.store.seal_interval_ms * kMsNs;
 }

@@ -102,7 +102,7 @@ class Replay::Impl {
     std::array<absl::Status, kThreads> statuses;
     std::array<size_t, kThreads> ended{};
     partner_.Both([&](size_t index) {
-      Head::Share share{static_cast<unsigned>(index), kThreads, {}, 0};
+      Head::Share share{static_cast<unsigned>(index), kThreads, {}, 0, 0};
       for (size_t i = 0; i < used_ && statuses[index].ok(); ++i) {
         statuses[index] = head_.ApplySamples(group_[i].record, &share);
         ended[index] = i;

@@ -34,7 +34,7 @@ class HeadTest : public ::testing::Test {
       identities.push_back(head_.Identity(record.tenant, labels.bytes()));
     }
     ASSERT_THAT(head_.Define(record, identities), IsOk());
-    Head::Share shares[2] = {{0, 2, {}, 0}, {1, 2, {}, 0}};
+    Head::Share shares[2] = {{0, 2, {}, 0, 0}, {1, 2, {}, 0, 0}};
     for (Head::Share& share : shares) {
       ASSERT_THAT(head_.ApplySamples(record, &share), IsOk());
       head_.Join(&share);
@@ -252,6 +252,36 @@ TEST_F(HeadTest, LateSamplesAreReadInTheirPlaceAndWithinTheRange) {
   EXPECT_THAT(Read(1, {5001, 6999}), IsEmpty());
   EXPECT_EQ(head_.Find(1)->first_ms, 1000);
   EXPECT_EQ(head_.Find(1)->newest_ms, 7000);
+}
+
+TEST_F(HeadTest, HistogramsWeighMoreAndASealTakesTheirWeightAlong) {
+  Define(1, Named(1));
+  BatchRecord record;
+  record.tenant = "default";
+  IntegerHistogram h;
+  h.count = 1;
+  h.positive_spans = {{0, 160}};
+  h.positive_buckets.assign(160, 0);
+  h.positive_buckets[3] = 1;
+  record.integer_histograms.Add(1, 1000, 0, h);
+  Replay(record);
+  EXPECT_EQ(head_.samples(), 1u);
+  EXPECT_GE(head_.weight(), 20u);
+  Begin();
+  Add(1, 2000, 1);
+  Capture();
+
+  Publish();
+
+  EXPECT_EQ(head_.weight(), 1u);
+}
+
+TEST_F(HeadTest, OfDaysBeforeThisProcessEverySeriesMayHaveLeft) {
+  ASSERT_THAT(head_.LoadSeries(5, "default", Named(5)), IsOk());
+  ASSERT_THAT(head_.LoadState(5, {1000, 20 * 86'400'000LL, 20, {}}), IsOk());
+
+  EXPECT_TRUE(head_.MayHaveLeft(20));
+  EXPECT_FALSE(head_.MayHaveLeft(21));
 }
 
 }  // namespace
