@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
+#include <atomic>
+#include <optional>
 #include <string_view>
 #include <utility>
 
 #include "base/compress/compress.h"
+#include "base/mutex.h"
+#include "base/status_macros.h"
 #include "base/strings.h"
 #include "collector/ingest_counters.h"
 #include "collector/remote_write_decode.h"
@@ -17,7 +20,8 @@ namespace {
 
 constexpr std::string_view kRetryAfterSeconds = "1";
 constexpr std::string_view kAccepted =
-    "application/x-protobuf;proto=prometheus.WriteRequest with snappy";
+    "application/x-protobuf;proto=io.prometheus.write.v2.Request or "
+    "application/x-protobuf;proto=prometheus.WriteRequest, with snappy";
 
 std::string_view Trim(std::string_view s) {
   const size_t first = s.find_first_not_of(" \t");
@@ -33,12 +37,14 @@ std::string Lower(std::string_view s) {
   return out;
 }
 
-// Version 1 of the protocol, or nothing said.
-bool IsWriteRequest(std::string_view content_type) {
-  if (Trim(content_type).empty()) return true;
+// Which message the content type says, 1.0 if it says none; nothing if it is
+// something else.
+std::optional<WriteVersion> VersionOf(std::string_view content_type) {
+  std::optional<WriteVersion> version = WriteVersion::k1;
+  if (Trim(content_type).empty()) return version;
   size_t at = content_type.find(';');
   if (Lower(Trim(content_type.substr(0, at))) != "application/x-protobuf") {
-    return false;
+    return std::nullopt;
   }
   while (at != std::string_view::npos) {
     content_type.remove_prefix(at + 1);
@@ -53,9 +59,15 @@ bool IsWriteRequest(std::string_view content_type) {
     if (value.size() >= 2 && value.front() == '"' && value.back() == '"') {
       value = value.substr(1, value.size() - 2);
     }
-    if (value != "prometheus.WriteRequest") return false;
+    if (value == "prometheus.WriteRequest") {
+      version = WriteVersion::k1;
+    } else if (value == "io.prometheus.write.v2.Request") {
+      version = WriteVersion::k2;
+    } else {
+      return std::nullopt;
+    }
   }
-  return true;
+  return version;
 }
 
 DoorAnswer Failure(int status, std::string_view text) {
@@ -93,6 +105,88 @@ struct Refused {
   std::string example;
 };
 
+// Buffers of messages, kept from one request to the next.
+class Buffers {
+ public:
+  // Gives itself back when the last holder lets go of it.
+  static std::shared_ptr<compress::Buffer> Take(
+      const std::shared_ptr<Buffers>& buffers) {
+    std::unique_ptr<compress::Buffer> buffer;
+    {
+      MutexLock lock(buffers->mutex_);
+      if (!buffers->idle_.empty()) {
+        buffer = std::move(buffers->idle_.back());
+        buffers->idle_.pop_back();
+      }
+    }
+    if (buffer == nullptr) buffer = std::make_unique<compress::Buffer>();
+    return {buffer.release(), [buffers](compress::Buffer* done) {
+              buffers->Return(std::unique_ptr<compress::Buffer>(done));
+            }};
+  }
+
+ private:
+  static constexpr size_t kIdleMax = 8;
+  static constexpr size_t kIdleBytesMax = 4 << 20;  // each
+
+  void Return(std::unique_ptr<compress::Buffer> buffer) {
+    if (buffer->capacity() > kIdleBytesMax) return;
+    MutexLock lock(mutex_);
+    if (idle_.size() < kIdleMax) idle_.push_back(std::move(buffer));
+  }
+
+  Mutex mutex_;
+  std::vector<std::unique_ptr<compress::Buffer>> idle_ ABSL_GUARDED_BY(mutex_);
+};
+
+// One request, from its arrival to its answer.
+struct Exchange {
+  WriteVersion version = WriteVersion::k1;
+  RemoteWriteDoor::Done done;
+  // What the decoder found and left out.
+  uint64_t samples = 0, others = 0;
+  std::vector<Refused> refused;
+  uint64_t samples_refused = 0, others_refused = 0;
+  // What was given to the store.
+  uint64_t samples_appended = 0, others_appended = 0;
+  std::vector<SeriesAlias> aliases;
+  std::vector<store::SeriesRef> refs;
+
+  void Answer(DoorAnswer answer, const store::AppendOutcome& outcome) && {
+    if (version == WriteVersion::k2) {
+      const auto written = [&](std::string_view what, uint64_t count) {
+        answer.headers.emplace_back(
+            fmt::format("X-Prometheus-Remote-Write-{}-Written", what),
+            fmt::to_string(count));
+      };
+      written("Samples", outcome.floats_accepted);
+      written("Histograms", outcome.histograms_accepted);
+      written("Exemplars", outcome.exemplars_accepted);
+    }
+    std::move(done)(std::move(answer));
+  }
+};
+
+std::string LostText(const Exchange& exchange, uint64_t samples_lost,
+                     uint64_t others_lost) {
+  std::string text =
+      fmt::format("{} of {} samples", samples_lost, exchange.samples);
+  if (exchange.version == WriteVersion::k2) {
+    text += fmt::format(", {} of {} exemplars and metadata", others_lost,
+                        exchange.others);
+  }
+  text += " refused, the rest is stored";
+  for (const Refused& reason : exchange.refused) {
+    text += fmt::format("\n{}: {}, first: {}", reason.reason, reason.count,
+                        CutExample(reason.example));
+  }
+  return text;
+}
+
+uint64_t Missing(uint64_t appended, uint64_t accepted) {
+  return appended > accepted ? appended - accepted : 0;
+}
+
 }  // namespace
 
 struct RemoteWriteDoor::Impl {
@@ -100,50 +194,76 @@ struct RemoteWriteDoor::Impl {
        prometheus::Registry& registry, const RemoteWriteOptions& options)
       : appender(appender),
         options(options),
-        counters("remote_write", clock, registry) {}
+        counters("remote_write", clock, registry),
+        aliases(options.aliases, clock) {}
 
-  // Refuses the request whole.
-  void Fail(int status, std::string_view text, Done done) {
-    counters.Request(fmt::to_string(status));
-    counters.RefusedWhole(fmt::to_string(status), text);
-    std::move(done)(Failure(status, text));
+  absl::StatusOr<WriteRequestDecoded> Decode(const RemoteWriteRequest& request,
+                                             WriteVersion version) {
+    std::shared_ptr<compress::Buffer> buffer = Buffers::Take(buffers);
+    VIGIE_RETURN_IF_ERROR(compress::DecompressSnappyBlockInto(
+        request.body, options.decompressed_bytes_max, buffer.get()));
+    WriteMessage message;
+    message.bytes = buffer->view();
+    message.owner = std::move(buffer);
+    message.batch_bytes_max = options.batch_bytes_max;
+    message.aliases = &aliases;
+    message.sequence = sequence.fetch_add(1, std::memory_order_relaxed);
+    if (version == WriteVersion::k1) {
+      message.salt = aliases.SaltOf("remote_write", request.tenant.name);
+      return DecodeWriteRequest(message);
+    }
+    message.salt = aliases.SaltOf("remote_write_v2", request.tenant.name);
+    return DecodeWriteRequestV2(message);
   }
 
-  // `refused` is what the decoder left out.
-  void Finish(uint64_t samples, uint64_t appended, std::vector<Refused> refused,
-              store::AppendOutcome outcome, Done done) {
+  // Refuses the request whole.
+  void Fail(int status, std::string_view text, Exchange exchange) {
+    counters.Request(fmt::to_string(status));
+    counters.RefusedWhole(fmt::to_string(status), text);
+    std::move(exchange).Answer(Failure(status, text), {});
+  }
+
+  void Finish(Exchange exchange, store::AppendOutcome outcome) {
     if (!outcome.status.ok()) {
-      counters.Refused(WholeBatchReason(outcome.status.code()), appended,
-                       MessageOf(outcome.status));
+      counters.Refused(WholeBatchReason(outcome.status.code()),
+                       exchange.samples_appended, MessageOf(outcome.status));
       return Fail(HttpStatus(outcome.status.code()), MessageOf(outcome.status),
-                  std::move(done));
+                  std::move(exchange));
     }
-    const uint64_t accepted =
-        outcome.floats_accepted + outcome.histograms_accepted;
-    uint64_t lost = appended > accepted ? appended - accepted : 0;
-    for (const Refused& reason : refused) lost += reason.count;
+    aliases.Learn(exchange.aliases, exchange.refs, outcome.refs);
     for (store::Refusal& refusal : outcome.refusals) {
       const std::string name(store::RefusalName(refusal.reason));
       counters.Refused(name, refusal.count, refusal.example);
-      refused.push_back({name, refusal.count, std::move(refusal.example)});
+      exchange.refused.push_back(
+          {name, refusal.count, std::move(refusal.example)});
     }
-    if (lost == 0) {
+    const uint64_t samples_lost =
+        exchange.samples_refused +
+        Missing(exchange.samples_appended,
+                outcome.floats_accepted + outcome.histograms_accepted);
+    // 1.0 knows no answer for these.
+    const uint64_t others_lost =
+        exchange.version == WriteVersion::k1
+            ? 0
+            : exchange.others_refused + Missing(exchange.others_appended,
+                                                outcome.exemplars_accepted +
+                                                    outcome.metadata_accepted);
+    if (samples_lost + others_lost == 0) {
       counters.Request("204");
-      return std::move(done)(DoorAnswer{});
-    }
-    std::string text = fmt::format(
-        "{} of {} samples refused, the rest is stored", lost, samples);
-    for (const Refused& reason : refused) {
-      text += fmt::format("\n{}: {}, first: {}", reason.reason, reason.count,
-                          CutExample(reason.example));
+      return std::move(exchange).Answer({}, outcome);
     }
     counters.Request("400");
-    std::move(done)(Failure(400, text));
+    DoorAnswer answer =
+        Failure(400, LostText(exchange, samples_lost, others_lost));
+    std::move(exchange).Answer(std::move(answer), outcome);
   }
 
   store::Appender& appender;
   const RemoteWriteOptions options;
   IngestCounters counters;
+  SeriesAliases aliases;
+  const std::shared_ptr<Buffers> buffers = std::make_shared<Buffers>();
+  std::atomic<uint64_t> sequence{0};
 };
 
 RemoteWriteDoor::RemoteWriteDoor(store::Appender& appender, const Clock& clock,
@@ -154,12 +274,16 @@ RemoteWriteDoor::~RemoteWriteDoor() = default;
 
 void RemoteWriteDoor::Handle(RemoteWriteRequest request, Done done) {
   Impl& impl = *impl_;
-  if (!IsWriteRequest(request.content_type)) {
+  const std::optional<WriteVersion> version = VersionOf(request.content_type);
+  Exchange exchange;
+  exchange.version = version.value_or(WriteVersion::k1);
+  exchange.done = std::move(done);
+  if (!version.has_value()) {
     return impl.Fail(
         415,
         fmt::format("content type {} is not supported; send {}",
                     Quoted(CutExample(request.content_type)), kAccepted),
-        std::move(done));
+        std::move(exchange));
   }
   const std::string encoding = Lower(Trim(request.content_encoding));
   if (!encoding.empty() && encoding != "snappy") {
@@ -167,47 +291,48 @@ void RemoteWriteDoor::Handle(RemoteWriteRequest request, Done done) {
         415,
         fmt::format("content encoding {} is not supported; send {}",
                     Quoted(CutExample(encoding)), kAccepted),
-        std::move(done));
+        std::move(exchange));
   }
-  absl::StatusOr<std::string> message = compress::DecompressSnappyBlock(
-      request.body, impl.options.decompressed_bytes_max);
   absl::StatusOr<WriteRequestDecoded> decoded =
-      message.ok() ? DecodeWriteRequest(*message, impl.options.batch_bytes_max)
-                   : absl::StatusOr<WriteRequestDecoded>(message.status());
+      impl.Decode(request, exchange.version);
   if (!decoded.ok()) {
     const bool too_large = absl::IsOutOfRange(decoded.status());
     return impl.Fail(too_large ? 413 : 400,
                      fmt::format("{}{}", too_large ? "" : "malformed body: ",
                                  MessageOf(decoded.status())),
-                     std::move(done));
+                     std::move(exchange));
   }
-  message = std::string();
-
   impl.counters.Received(decoded->samples);
-  std::vector<Refused> refused;
+  exchange.samples = decoded->samples;
+  exchange.others = decoded->others;
   for (WriteRefusal& refusal : decoded->refusals) {
     impl.counters.Refused(refusal.reason, refusal.count, refusal.example);
-    if (refusal.of_samples) {
-      refused.push_back({std::string(refusal.reason), refusal.count,
-                         std::move(refusal.example)});
+    (refusal.of_samples ? exchange.samples_refused : exchange.others_refused) +=
+        refusal.count;
+    if (refusal.of_samples || exchange.version == WriteVersion::k2) {
+      exchange.refused.push_back({std::string(refusal.reason), refusal.count,
+                                  std::move(refusal.example)});
     }
   }
   store::AppendBatch& batch = decoded->batch;
-  batch.tenant = std::move(request.tenant);
-  const uint64_t samples = decoded->samples;
-  const uint64_t appended = batch.floats.size() +
-                            batch.integer_histograms.size() +
-                            batch.float_histograms.size();
   if (batch.series.empty() && batch.metadata.empty()) {
-    return impl.Finish(samples, 0, std::move(refused), {}, std::move(done));
+    return impl.Finish(std::move(exchange), {});
   }
-  impl.appender.Append(
-      std::move(batch),
-      [impl = impl_, samples, appended, refused = std::move(refused),
-       done = std::move(done)](store::AppendOutcome outcome) mutable {
-        impl->Finish(samples, appended, std::move(refused), std::move(outcome),
-                     std::move(done));
-      });
+  batch.tenant = std::move(request.tenant);
+  exchange.samples_appended = batch.floats.size() +
+                              batch.integer_histograms.size() +
+                              batch.float_histograms.size();
+  exchange.others_appended = batch.exemplars.size() + batch.metadata.size();
+  exchange.aliases = std::move(decoded->aliases);
+  exchange.refs.reserve(batch.series.size());
+  for (const store::BatchSeries& series : batch.series) {
+    exchange.refs.push_back(series.ref);
+  }
+  impl.appender.Append(std::move(batch),
+                       [impl = impl_, exchange = std::move(exchange)](
+                           store::AppendOutcome outcome) mutable {
+                         impl->Finish(std::move(exchange), std::move(outcome));
+                       });
 }
 
 }  // namespace vigie::collector

@@ -69,6 +69,7 @@ class WireReader {
   }
 
   uint32_t field() const { return field_; }
+  WireType type() const { return type_; }
 
   // The value of the current field. With another wire type than asked for,
   // nothing is written and the reader fails.

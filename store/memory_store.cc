@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <condition_variable>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 #include <variant>
 
 #include "base/mutex.h"
 #include "base/status_macros.h"
+#include "store/histogram_rules.h"
 #include "store/label_rules.h"
 
 namespace vigie::store {
@@ -20,10 +23,27 @@ struct Point {
   int64_t start_ms = 0;
 };
 using SeriesKey = std::pair<Tenant, Labels>;
+std::optional<HistogramFault> FaultOf(const Point& point) {
+  switch (point.value.index()) {
+    case 1:
+      return FindHistogramFault(std::get<1>(point.value));
+    case 2:
+      return FindHistogramFault(std::get<2>(point.value));
+    default:
+      return std::nullopt;
+  }
+}
+// What the delta increments of a series have come to.
+struct DeltaState {
+  int64_t start_ms = 0;  // of the first interval
+  int64_t end_ms = 0;    // of the last
+  double total = 0;
+};
 struct StoredSeries {
   uint64_t id = 0;
   std::map<int64_t, Point> points;
   std::vector<Exemplar> exemplars;
+  std::optional<DeltaState> delta;
 };
 struct SelectedSeries {
   Labels labels;
@@ -188,61 +208,109 @@ std::vector<NamedCount> Largest(const std::map<std::string, uint64_t>& counts,
 }  // namespace
 
 struct MemoryStore::Impl {
+  // A series of a batch: stored, or refused.
+  struct Resolved {
+    StoredSeries* stored = nullptr;
+    const Labels* labels = nullptr;
+    LabelFault fault;
+  };
+
+  Resolved Resolve(const AppendBatch& batch, uint32_t number)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    const BatchSeries& series = batch.series[number];
+    if (series.ref.id == 0) return ResolveLabels(batch.tenant, series.labels);
+    auto it = by_id.find(series.ref.id);
+    if (it != by_id.end() && it->second->first.first == batch.tenant) {
+      return {&it->second->second, &it->second->first.second, {}};
+    }
+    if (batch.label_source != nullptr) {
+      return ResolveLabels(batch.tenant, batch.label_source->LabelsOf(number));
+    }
+    return {nullptr,
+            nullptr,
+            {RefusalReason::kUnknownReference,
+             "reference " + std::to_string(series.ref.id)}};
+  }
+
+  Resolved ResolveLabels(const Tenant& tenant, const Labels& labels)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    if (auto fault = FindLabelFault(labels)) {
+      return {nullptr, nullptr, *std::move(fault)};
+    }
+    auto [it, added] = all.try_emplace({tenant, labels});
+    if (added) {
+      it->second.id = ++last_id;
+      by_id[last_id] = it;
+    }
+    return {&it->second, &it->first.second, {}};
+  }
+
   void Apply(const AppendBatch& batch, AppendOutcome* outcome)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-    struct Resolved {
-      StoredSeries* stored = nullptr;
-      LabelFault fault;
-    };
     std::vector<Resolved> resolved;
-    const auto resolve_labels =
-        [&](const Labels& labels, Resolved* one)
-            ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
-              if (auto fault = FindLabelFault(labels)) {
-                one->fault = *std::move(fault);
-                return;
-              }
-              auto [it, added] = all.try_emplace({batch.tenant, labels});
-              if (added) {
-                it->second.id = ++last_id;
-                by_id[last_id] = it;
-              }
-              one->stored = &it->second;
-            };
     for (uint32_t i = 0; i < batch.series.size(); ++i) {
-      const BatchSeries& series = batch.series[i];
-      Resolved& one = resolved.emplace_back();
-      if (series.ref.id == 0) {
-        resolve_labels(series.labels, &one);
-      } else if (auto it = by_id.find(series.ref.id);
-                 it != by_id.end() && it->second->first.first == batch.tenant) {
-        one.stored = &it->second->second;
-      } else if (batch.label_source != nullptr) {
-        resolve_labels(batch.label_source->LabelsOf(i), &one);
-      } else {
-        one.fault = {RefusalReason::kUnknownReference,
-                     "reference " + std::to_string(series.ref.id)};
-      }
+      const Resolved& one = resolved.emplace_back(Resolve(batch, i));
       outcome->refs.push_back({one.stored == nullptr ? 0 : one.stored->id});
     }
 
-    auto add = [&](uint32_t series, int64_t time_ms, Point point,
-                   uint64_t* accepted) {
-      StoredSeries* stored = resolved.at(series).stored;
-      if (stored == nullptr) {
-        Refuse(resolved[series].fault.reason, resolved[series].fault.message,
-               outcome);
-        return;
+    // Null, and counted as refused, if the series is.
+    const auto series_of = [&](uint32_t series) -> StoredSeries* {
+      const Resolved& one = resolved.at(series);
+      if (one.stored == nullptr) {
+        Refuse(one.fault.reason, one.fault.message, outcome);
+      }
+      return one.stored;
+    };
+    const auto refuse = [&](uint32_t series, RefusalReason reason,
+                            const std::string& why) {
+      Refuse(reason, resolved[series].labels->ToString() + ": " + why, outcome);
+    };
+    const auto add = [&](uint32_t series, int64_t time_ms, Point point,
+                         uint64_t* accepted) {
+      StoredSeries* stored = series_of(series);
+      if (stored == nullptr) return false;
+      if (const auto fault = FaultOf(point)) {
+        refuse(series, fault->reason, fault->message);
+        return false;
       }
       auto [it, added] = stored->points.try_emplace(time_ms, point);
       if (!added && !SamePoint(it->second, point)) {
-        Refuse(RefusalReason::kDuplicateTime,
-               batch.series[series].labels.ToString() + ": another value at " +
-                   std::to_string(time_ms),
-               outcome);
-        return;
+        refuse(series, RefusalReason::kDuplicateTime,
+               "another value at " + std::to_string(time_ms));
+        return false;
       }
       ++*accepted;
+      return true;
+    };
+    // An interval is added up once: what ends at or before the last end has
+    // been counted already.
+    const auto add_delta = [&](const DeltaPoint& p) {
+      StoredSeries* stored = series_of(p.series);
+      if (stored == nullptr) return;
+      const bool open = p.start_ms == 0;  // goes on from the one before
+      if (!std::isfinite(p.increment) || (!open && p.start_ms >= p.end_ms)) {
+        refuse(p.series, RefusalReason::kInvalidSample, "an empty interval");
+        return;
+      }
+      DeltaState next{p.start_ms, p.end_ms, p.increment};
+      if (const auto& last = stored->delta; last.has_value()) {
+        if (p.end_ms <= last->end_ms) {
+          ++outcome->deltas_accepted;
+          return;
+        }
+        if (!open && p.start_ms < last->end_ms) {
+          refuse(p.series, RefusalReason::kOverlappingDelta,
+                 "a delta from " + std::to_string(p.start_ms) +
+                     " overlaps one until " + std::to_string(last->end_ms));
+          return;
+        }
+        next.start_ms = last->start_ms;
+        next.total += last->total;
+      }
+      if (add(p.series, p.end_ms, {next.total, next.start_ms},
+              &outcome->deltas_accepted)) {
+        stored->delta = next;
+      }
     };
     for (const auto& p : batch.floats) {
       add(p.series, p.sample.time_ms, {p.sample.value, p.start_ms},
@@ -256,17 +324,10 @@ struct MemoryStore::Impl {
       add(p.series, p.time_ms, {p.histogram, p.start_ms},
           &outcome->histograms_accepted);
     }
-    for (const auto& p : batch.deltas) {
-      Refuse(RefusalReason::kUnsupportedKind,
-             batch.series.at(p.series).labels.ToString() + ": delta", outcome);
-    }
+    for (const auto& p : batch.deltas) add_delta(p);
     for (const auto& p : batch.exemplars) {
-      StoredSeries* stored = resolved.at(p.series).stored;
-      if (stored == nullptr) {
-        Refuse(resolved[p.series].fault.reason,
-               resolved[p.series].fault.message, outcome);
-        continue;
-      }
+      StoredSeries* stored = series_of(p.series);
+      if (stored == nullptr) continue;
       stored->exemplars.push_back(p.exemplar);
       ++outcome->exemplars_accepted;
     }

@@ -1,8 +1,8 @@
 // MemoryStore: an Appender and a Queryable in memory, for rule tests and for
 // tests of the rooms around the store. Synchronous: a completion runs within
-// Append, unless held. It keeps floats, both kinds of histogram, exemplars
-// (all of them) and metadata; it has no retention, no out-of-order window and
-// no index.
+// Append, unless held. It keeps floats, both kinds of histogram, what deltas
+// add up to, exemplars (all of them) and metadata; it has no retention, no
+// out-of-order window and no index.
 // Thread-safe.
 #pragma once
 

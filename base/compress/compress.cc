@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "base/check.h"
+#include "base/status_macros.h"
 
 namespace vigie::compress {
 namespace {
@@ -74,23 +75,50 @@ absl::StatusOr<std::string> Inflate(std::string_view codec, int window_bits,
   }
 }
 
-}  // namespace
-
-absl::StatusOr<std::string> DecompressSnappyBlock(std::string_view in,
-                                                  int64_t bytes_max) {
-  size_t size;
-  if (!snappy::GetUncompressedLength(in.data(), in.size(), &size)) {
+// What a block inflates to, once that is known to be bearable.
+absl::Status SnappySize(std::string_view in, int64_t bytes_max, size_t* size) {
+  if (!snappy::GetUncompressedLength(in.data(), in.size(), size)) {
     return absl::InvalidArgumentError("snappy: malformed length");
   }
-  if (static_cast<int64_t>(size) > bytes_max) {
+  if (static_cast<int64_t>(*size) > bytes_max) {
     return TooLarge("snappy", bytes_max);
   }
   // No element of a block stands for more than 64 bytes and takes less than
   // two, so a small body that declares a large size is refused unallocated.
-  if (size / 64 > in.size()) {
+  if (*size / 64 > in.size()) {
     return absl::InvalidArgumentError(
         "snappy: declares more bytes than it can hold");
   }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+char* Buffer::Reset(size_t size) {
+  if (size > capacity_) {
+    memory_.reset();  // first, so that both are never held
+    capacity_ = 0;
+    memory_ = std::make_unique_for_overwrite<char[]>(size);
+    capacity_ = size;
+  }
+  size_ = size;
+  return memory_.get();
+}
+
+absl::Status DecompressSnappyBlockInto(std::string_view in, int64_t bytes_max,
+                                       Buffer* out) {
+  size_t size;
+  VIGIE_RETURN_IF_ERROR(SnappySize(in, bytes_max, &size));
+  if (!snappy::RawUncompress(in.data(), in.size(), out->Reset(size))) {
+    return absl::InvalidArgumentError("snappy: malformed block");
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> DecompressSnappyBlock(std::string_view in,
+                                                  int64_t bytes_max) {
+  size_t size;
+  VIGIE_RETURN_IF_ERROR(SnappySize(in, bytes_max, &size));
   std::string out(size, '\0');
   if (!snappy::RawUncompress(in.data(), in.size(), out.data())) {
     return absl::InvalidArgumentError("snappy: malformed block");

@@ -25,6 +25,24 @@ absl::StatusOr<std::string> DecompressZstd(std::string_view in,
 absl::StatusOr<std::string> DecompressDeflate(std::string_view in,
                                               int64_t bytes_max);
 
+// Memory for one body after another: neither cleared before it is written nor
+// given back in between, as fresh pages cost more than snappy itself.
+class Buffer {
+ public:
+  std::string_view view() const { return {memory_.get(), size_}; }
+  size_t capacity() const { return capacity_; }
+  // Room for `size` bytes, which are then view(); what it held is lost.
+  char* Reset(size_t size);
+
+ private:
+  std::unique_ptr<char[]> memory_;
+  size_t size_ = 0;
+  size_t capacity_ = 0;
+};
+// As above; on error the buffer's contents are unspecified.
+absl::Status DecompressSnappyBlockInto(std::string_view in, int64_t bytes_max,
+                                       Buffer* out);
+
 std::string CompressSnappyBlock(std::string_view in);
 std::string CompressGzip(std::string_view in);
 

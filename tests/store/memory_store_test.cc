@@ -77,6 +77,32 @@ TEST(MemoryStoreTest, ASourceGivesTheLabelsOfAForgottenReference) {
   EXPECT_NE(taken.refs[0], ref);
 }
 
+TEST(MemoryStoreTest, AddsDeltasUpOnceAnInterval) {
+  MemoryStore memory;
+  store::AppendBatch batch;
+  batch.series.push_back({Labels{{"__name__", "up"}}, {}});
+  batch.deltas = {{0, 0, 1'000, 2},      // up to 1 s
+                  {0, 1'000, 2'000, 3},  // and on
+                  {0, 1'000, 2'000, 3},  // the same again
+                  {0, 500, 900, 7},      // counted long ago
+                  {0, 1'500, 3'000, 9},  // half of it is counted
+                  {0, 5'000, 6'000, 1},
+                  {0, 0, 7'000, 4}};  // of unknown start: goes on
+
+  const auto outcome = store::AppendAndWait(memory, batch);
+
+  EXPECT_EQ(outcome.deltas_accepted, 6u);
+  ASSERT_EQ(outcome.refusals.size(), 1u);
+  EXPECT_EQ(outcome.refusals[0].reason,
+            store::RefusalReason::kOverlappingDelta);
+  ByteAccount account("query", 1 << 20);
+  auto found = memory.Select({}, {&account, {}});
+  store::SampleBatch samples;
+  EXPECT_TRUE(*(*found)->Samples(0)->Next(&samples));
+  EXPECT_THAT(samples.times_ms, ElementsAre(1'000, 2'000, 6'000, 7'000));
+  EXPECT_THAT(samples.values, ElementsAre(2, 5, 6, 10));
+}
+
 TEST(MemoryStoreTest, HeldBatchesAreNotVisibleUntilReleased) {
   MemoryStore memory;
   bool done = false;
