@@ -87,6 +87,10 @@ class OtlpBuilder {
                 int64_t start_ms) {
     current_.batch.floats.push_back({series, {time_ms, value}, start_ms});
   }
+  void AddDelta(uint32_t series, int64_t start_ms, int64_t end_ms,
+                double increment) {
+    current_.batch.deltas.push_back({series, start_ms, end_ms, increment});
+  }
   void Accepted(int64_t time_ms) {
     ++current_.points;
     newest_ms_ = std::max(newest_ms_, time_ms);

@@ -119,6 +119,31 @@ class OtlpPointReader::Impl {
     }
     return false;
   }
+  // True if the point counts what happened since the one before; its interval
+  // and increment are then to be admitted too.
+  static bool IsDelta(const OtlpMetric& metric) {
+    return metric.temporality == uint64_t(Temporality::kDelta);
+  }
+  // The store adds `increment` up, once an interval: one that could not be told
+  // from its neighbours, or would spoil the total for good, is refused.
+  bool AdmitDelta(const OtlpMetric& metric, const Point& point,
+                  double increment, std::string_view kind) {
+    std::string why;
+    if (point.start_nano == 0 || point.start_nano >= point.time_nano) {
+      why = fmt::format("delta {} without an interval", kind);
+    } else if (point.start_ms() == point.time_ms()) {
+      why = fmt::format("delta {}'s interval lies within a millisecond", kind);
+    } else if (!std::isfinite(increment)) {
+      why = fmt::format("delta {} of {}", kind, BoundText(increment));
+    } else if (metric.monotonic && increment < 0) {
+      why = fmt::format("monotonic delta {} of {}", kind, increment);
+    } else {
+      return true;
+    }
+    build_.Refuse(kInvalidPoint, why);
+    return false;
+  }
+
   void ReadNumber(const OtlpMetric& metric, std::string_view body) {
     Point point;
     double value = 0;
@@ -152,23 +177,21 @@ class OtlpPointReader::Impl {
     if (!build_.Check(reader) || !Admit(metric, point)) return;
     if (!has_value && !point.no_value())
       return build_.Refuse(kInvalidPoint, "no value");
-    const bool delta = metric.data == OtlpData::kSum &&
-                       metric.temporality == uint64_t(Temporality::kDelta);
+    const bool delta = metric.data == OtlpData::kSum && IsDelta(metric);
     if (metric.data == OtlpData::kSum && !delta &&
         !AdmitCumulative(metric, "sum")) {
       return;
     }
     if (delta && !point.no_value() &&
-        (point.start_nano == 0 || point.start_nano >= point.time_nano)) {
-      return build_.Refuse(kInvalidPoint, "delta sum without an interval");
+        !AdmitDelta(metric, point, value, "sum")) {
+      return;
     }
     uint32_t series;
     if (!build_.AddSeries(&row_, metric.family, {}, &series)) return;
     if (point.no_value()) {
       build_.AddFloat(series, point.time_ms(), StaleMarker(), 0);
     } else if (delta) {
-      build_.batch().deltas.push_back(
-          {series, point.start_ms(), point.time_ms(), value});
+      build_.AddDelta(series, point.start_ms(), point.time_ms(), value);
     } else {
       build_.AddFloat(series, point.time_ms(), value,
                       metric.data == OtlpData::kSum ? point.start_ms() : 0);
@@ -217,19 +240,28 @@ class OtlpPointReader::Impl {
           ReadCommon(&reader, &point);
       }
     }
+    const bool delta = IsDelta(metric);
     if (!build_.Check(reader) || !Admit(metric, point) ||
-        !AdmitCumulative(metric, "histogram")) {
+        (!delta && !AdmitCumulative(metric, "histogram"))) {
       return;
     }
     if (std::string why = FaultOfBuckets(count, point); !why.empty()) {
       return build_.Refuse(kInvalidPoint, why);
     }
-    const int64_t start_ms = point.no_value() ? 0 : point.start_ms();
+    if (delta && !point.no_value() &&
+        !AdmitDelta(metric, point, sum, "histogram")) {
+      return;
+    }
     const auto add = [&](std::string_view name, LabelView extra, double value) {
       uint32_t series;
       if (!build_.AddSeries(&row_, name, extra, &series)) return false;
-      build_.AddFloat(series, point.time_ms(),
-                      point.no_value() ? StaleMarker() : value, start_ms);
+      if (point.no_value()) {
+        build_.AddFloat(series, point.time_ms(), StaleMarker(), 0);
+      } else if (delta) {
+        build_.AddDelta(series, point.start_ms(), point.time_ms(), value);
+      } else {
+        build_.AddFloat(series, point.time_ms(), value, point.start_ms());
+      }
       return true;
     };
     const auto first_bucket =

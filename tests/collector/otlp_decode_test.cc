@@ -259,6 +259,43 @@ pb::ExponentialHistogramDataPoint* AddExponential(ExportRequest* request,
   return point;
 }
 
+pb::HistogramDataPoint* AddDeltaHistogram(pb::ResourceMetrics* resource,
+                                          const std::vector<double>& bounds,
+                                          const std::vector<uint64_t>& counts,
+                                          double sum) {
+  auto* point = AddHistogram(resource, "h", bounds, counts, sum);
+  point->set_start_time_unix_nano(kTNano - 60'000'000'000);
+  resource->mutable_scope_metrics(0)
+      ->mutable_metrics(0)
+      ->mutable_histogram()
+      ->set_aggregation_temporality(pb::AGGREGATION_TEMPORALITY_DELTA);
+  return point;
+}
+
+TEST(OtlpDecodeTest, ADeltaHistogramBecomesADeltaOfEachOfItsSeries) {
+  ExportRequest request;
+  AddDeltaHistogram(AddResource(&request, {}), {1, 2}, {3, 0, 4}, 9.5);
+
+  auto decoded = Decode(request);
+
+  ASSERT_THAT(decoded, IsOk());
+  ASSERT_THAT(decoded->batches, SizeIs(1));
+  const store::AppendBatch& batch = decoded->batches[0].batch;
+  std::vector<std::string> deltas;
+  for (const store::DeltaPoint& p : batch.deltas) {
+    deltas.push_back(fmt::format("{} {} ({}, {}]",
+                                 batch.series.at(p.series).labels.ToString(),
+                                 p.increment, p.start_ms - kT, p.end_ms - kT));
+  }
+  EXPECT_THAT(deltas,
+              ElementsAre("h_bucket{le=\"1\"} 3 (-60000, 0]",
+                          "h_bucket{le=\"2\"} 3 (-60000, 0]",
+                          "h_bucket{le=\"+Inf\"} 7 (-60000, 0]",
+                          "h_count 7 (-60000, 0]", "h_sum 9.5 (-60000, 0]"));
+  EXPECT_THAT(batch.floats, IsEmpty());
+  EXPECT_EQ(decoded->batches[0].points, 1u);
+}
+
 TEST(OtlpDecodeTest, ShiftsExponentialBucketsByOne) {
   ExportRequest request;
   auto* point = AddExponential(&request, 3);
@@ -436,15 +473,36 @@ TEST(OtlpDecodeTest, NamesWhatIsWrongWithAPoint) {
                     ->clear_start_time_unix_nano();
               }),
               HasSubstr("delta sum without an interval"));
+  EXPECT_THAT(refusal([](auto* r) {
+                auto* point =
+                    AddSum(r, "s", 1, pb::AGGREGATION_TEMPORALITY_DELTA);
+                point->set_start_time_unix_nano(kTNano + 1);
+                point->set_time_unix_nano(kTNano + 2);
+              }),
+              HasSubstr("delta sum's interval lies within a millisecond"));
+  EXPECT_THAT(refusal([](auto* r) {
+                AddSum(r, "s", 1, pb::AGGREGATION_TEMPORALITY_DELTA)
+                    ->set_as_double(HUGE_VAL);
+              }),
+              HasSubstr("delta sum of +Inf"));
+  EXPECT_THAT(refusal([](auto* r) {
+                AddSum(r, "s", -1, pb::AGGREGATION_TEMPORALITY_DELTA);
+              }),
+              HasSubstr("monotonic delta sum of -1"));
   EXPECT_THAT(
       refusal([](auto* r) {
-        AddHistogram(r, "h", {}, {}, 0);
-        r->mutable_scope_metrics(0)
-            ->mutable_metrics(0)
-            ->mutable_histogram()
-            ->set_aggregation_temporality(pb::AGGREGATION_TEMPORALITY_DELTA);
+        AddDeltaHistogram(r, {1}, {1, 1}, 3)->clear_start_time_unix_nano();
       }),
-      AllOf(HasSubstr("unsupported_kind"), HasSubstr("delta histogram")));
+      HasSubstr("delta histogram without an interval"));
+  EXPECT_THAT(
+      refusal([](auto* r) {
+        auto* histogram = AddMetric(r, "e")->mutable_exponential_histogram();
+        histogram->set_aggregation_temporality(
+            pb::AGGREGATION_TEMPORALITY_DELTA);
+        histogram->add_data_points()->set_time_unix_nano(kTNano);
+      }),
+      HasSubstr("unsupported_kind: resource_metrics[0].scope_metrics[0]."
+                "metrics[0] \"e\": data_points[0]: delta exponential"));
 }
 
 TEST(OtlpDecodeTest, RefusesAMalformedMessageWholeWithItsPlace) {

@@ -304,13 +304,14 @@ class Reference {
     if (metric.has_gauge()) {
       for (const auto& point : metric.gauge().data_points()) {
         Number(name(OtlpKind::kGauge), point,
-               pb::AGGREGATION_TEMPORALITY_CUMULATIVE, false);
+               pb::AGGREGATION_TEMPORALITY_CUMULATIVE, false, false);
       }
     } else if (metric.has_sum()) {
       for (const auto& point : metric.sum().data_points()) {
         Number(name(metric.sum().is_monotonic() ? OtlpKind::kCounter
                                                 : OtlpKind::kUpDownCounter),
-               point, metric.sum().aggregation_temporality(), true);
+               point, metric.sum().aggregation_temporality(), true,
+               metric.sum().is_monotonic());
       }
     } else if (metric.has_histogram()) {
       for (const auto& point : metric.histogram().data_points()) {
@@ -338,8 +339,17 @@ class Reference {
     }
   }
 
+  // Whether the store could add a delta up.
+  template <class Point>
+  static bool CanAdd(const Point& point, double increment) {
+    return point.start_time_unix_nano() != 0 && std::isfinite(increment) &&
+           point.start_time_unix_nano() / 1'000'000 <
+               point.time_unix_nano() / 1'000'000;
+  }
+
   void Number(const std::string& family, const pb::NumberDataPoint& point,
-              pb::AggregationTemporality temporality, bool with_start) {
+              pb::AggregationTemporality temporality, bool with_start,
+              bool monotonic) {
     LabelMap labels;
     if (!LabelsOf(family, point, &labels)) return;
     const bool ended = (point.flags() & 1) != 0;
@@ -349,7 +359,7 @@ class Reference {
     if (!ended && !point.has_as_int() && !point.has_as_double()) {
       ++facts_.refused;
     } else if (temporality == pb::AGGREGATION_TEMPORALITY_DELTA && !ended) {
-      if (point.start_time_unix_nano() == 0) {
+      if (!CanAdd(point, value) || (monotonic && value < 0)) {
         ++facts_.refused;
         return;
       }
@@ -367,13 +377,16 @@ class Reference {
     const bool ended = (point.flags() & 1) != 0;
     uint64_t total = 0;
     for (const uint64_t n : point.bucket_counts()) total += n;
-    if (temporality == pb::AGGREGATION_TEMPORALITY_DELTA ||
-        (!ended &&
+    const bool delta =
+        temporality == pb::AGGREGATION_TEMPORALITY_DELTA && !ended;
+    if ((!ended &&
          (total != point.count() ||
-          point.bucket_counts_size() != point.explicit_bounds_size() + 1))) {
+          point.bucket_counts_size() != point.explicit_bounds_size() + 1)) ||
+        (delta && !CanAdd(point, point.sum()))) {
       ++facts_.refused;
       return;
     }
+    const size_t first = facts_.lines.size();
     uint64_t below = 0;
     for (int i = 0; i < point.explicit_bounds_size(); ++i) {
       if (!ended) below += point.bucket_counts(i);
@@ -385,6 +398,9 @@ class Reference {
     Add(labels, family + "_count", "", "", point, count, true);
     if (point.has_sum() || ended) {
       Add(labels, family + "_sum", "", "", point, point.sum(), true);
+    }
+    for (size_t i = first; delta && i < facts_.lines.size(); ++i) {
+      facts_.lines[i] += " delta";
     }
   }
 

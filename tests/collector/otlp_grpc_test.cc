@@ -22,6 +22,7 @@
 #include "opentelemetry/proto/collector/metrics/v1/metrics_service.grpc.pb.h"
 #include "sdk/otlp/client.h"
 #include "tests/collector/otlp_messages.h"
+#include "tests/collector/stored_samples.h"
 #include "tests/support/memory_store.h"
 #include "tests/support/simulated_clock.h"
 #include "tests/support/status_matchers.h"
@@ -190,16 +191,37 @@ TEST_F(OtlpGrpcTest, AnswersInUtf8WhateverItQuotes) {
 }
 
 TEST_F(OtlpGrpcTest, ReportsWhatTheStoreRefusesAsPartialSuccess) {
+  constexpr auto kDelta =
+      opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_DELTA;
   ExportRequest request = OneGauge();
-  AddSum(request.mutable_resource_metrics(0), "orders", 1,
-         opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_DELTA);
+  AddSum(request.mutable_resource_metrics(0), "orders", 1, kDelta);
+  auto* overlapping =
+      AddSum(request.mutable_resource_metrics(0), "orders", 1, kDelta);
+  overlapping->set_start_time_unix_nano(kTNano - 1'000'000'000);
+  overlapping->set_time_unix_nano(kTNano + 1'000'000'000);
 
   auto outcome = client_->Export(request, {});
 
   ASSERT_THAT(outcome, IsOk());
   EXPECT_EQ(outcome->points_rejected, 1);
-  EXPECT_THAT(outcome->message, AllOf(HasSubstr("unsupported_kind: 1"),
+  EXPECT_THAT(outcome->message, AllOf(HasSubstr("overlapping_delta: 1"),
                                       HasSubstr("orders_total")));
+}
+
+TEST_F(OtlpGrpcTest, ADeltaThatIsSentAgainCountsOnce) {
+  ExportRequest request;
+  AddSum(AddResource(&request, {}), "orders", 3,
+         opentelemetry::proto::metrics::v1::AGGREGATION_TEMPORALITY_DELTA);
+
+  for (int i = 0; i < 2; ++i) {
+    auto outcome = client_->Export(request, {});
+    ASSERT_THAT(outcome, IsOk());
+    EXPECT_EQ(outcome->points_rejected, 0);
+  }
+
+  EXPECT_THAT(StoredSamples(store_),
+              ::testing::Contains(
+                  ::testing::Pair("orders_total", fmt::format("{} 3", kT))));
 }
 
 TEST_F(OtlpGrpcTest, RefusesAMalformedMessageAndStoresNothingOfIt) {
