@@ -18,9 +18,12 @@ using rocksdb::IOStatus;
 IOStatus ToRocks(const std::string& path, std::string_view call, int error) {
   if (error == 0) return IOStatus::OK();
   const std::string what = fmt::format("While {}: {}", call, path);
-  if (error == ENOSPC)
-    return IOStatus::NoSpace(what, FaultyDisk::CauseOf(error));
-  return IOStatus::IOError(what, FaultyDisk::CauseOf(error));
+  if (error != ENOSPC) {
+    return IOStatus::IOError(what, FaultyDisk::CauseOf(error));
+  }
+  IOStatus status = IOStatus::NoSpace(what, FaultyDisk::CauseOf(error));
+  status.SetRetryable(true);
+  return status;
 }
 
 }  // namespace
