@@ -1,11 +1,12 @@
 """Kills a real vigie under load, again and again, and holds it to its word.
 
 In each round writers push batches by remote write, with values whose bits are
-awkward, and note the answers; at a random moment (while it starts and replays,
+awkward, native histograms and exemplars, and note the answers; at a random moment (while it starts and replays,
 too) the server gets SIGKILL. It is started again, asked over HTTP, killed
 again, and its data directory is read by dump_store, by bits:
 
-- every sample that was acknowledged is there, and nothing else;
+- every sample that was acknowledged is there, and nothing else; of exemplars,
+  of which a series keeps a few, the last that was acknowledged;
 - a batch without an answer is there whole or not at all. Half of those are sent
   again later, as a real sender would.
 
@@ -27,9 +28,11 @@ import threading
 import time
 
 import remote_write
+import remote_write_kinds
 from server_process import Server
 
 METRIC = "kill_test"
+HISTOGRAM = METRIC + "_histogram"
 WRITERS = 4
 # Python compares all samples of a directory in every round.
 DIRECTORY_SAMPLES_MAX = 250_000
@@ -65,15 +68,37 @@ def line_of(labels, time_ms, bits):
     return b"%s\t%d\t%016x" % (labels, time_ms, bits)
 
 
+def histogram_line(labels, histogram):
+    def number(value):
+        return "%016x" % bits_of(value) if histogram.floats else str(value)
+
+    return b"%s\t%d\t%s %d %s %016x %d:%s" % (
+        labels, histogram.time_ms, b"h" if histogram.floats else b"i",
+        histogram.schema, number(sum(histogram.counts)).encode(),
+        bits_of(histogram.sum), histogram.offset,
+        ",".join(number(c) for c in histogram.counts).encode())
+
+
+def exemplar_line(series, labels, value, time_ms):
+    return b"exemplar\t%s\t%d\t%016x\t%s" % (
+        text_of(series), time_ms, bits_of(value), labels[0][1].encode())
+
+
 class Batch:
-    """What one request carries; `lines` as dump_store prints them."""
+    """What one request carries; `lines` as dump_store prints them, exemplars
+    by series."""
 
     def __init__(self, series):
-        self.body = remote_write.snappy(remote_write.encode(series))
+        self.body = remote_write.snappy(
+            remote_write_kinds.encode(series))
         self.lines = []
-        for labels, samples in series:
+        self.exemplars = {}
+        for labels, samples, histograms, exemplars in series:
             text = text_of(labels)
             self.lines += [line_of(text, *s) for s in samples]
+            self.lines += [histogram_line(text, h) for h in histograms]
+            for exemplar in exemplars:
+                self.exemplars[text] = exemplar_line(labels, *exemplar)
 
 
 class Writer(threading.Thread):
@@ -125,9 +150,10 @@ class Sender:
         self.gaps = []  # times left out, to be sent late
         self.counter = 0
         self.churned = 0
+        self.traces = 0
 
-    def labels(self, series):
-        return (("__name__", METRIC), ("series", str(series)),
+    def labels(self, series, name=METRIC):
+        return (("__name__", name), ("series", str(series)),
                 ("writer", str(self.number)))
 
     def bits(self):
@@ -157,8 +183,30 @@ class Sender:
         if self.random.random() < 0.05:
             self.churned += 1
             names.append(f"new-{self.churned}")
-        return Batch([(self.labels(name), [(t, self.bits()) for t in times])
-                      for name in names])
+        series = [(self.labels(name), [(t, self.bits()) for t in times], [],
+                   self.exemplars(times[0]) if name == 0 else [])
+                  for name in names]
+        series += [(self.labels(name, HISTOGRAM), [],
+                    [self.histogram(t, name) for t in times], [])
+                   for name in names[:2]]
+        return Batch(series)
+
+    def histogram(self, time_ms, name):
+        counts = [self.random.randrange(1000) for _ in range(
+            self.random.choice((1, 4, 4, 4, 30)))]
+        floats = name != 0
+        if floats:
+            counts = [float(c) for c in counts]
+        return remote_write_kinds.Histogram(
+            time_ms, self.random.choice((3, 3, 3, 0)), 2, counts,
+            self.random.gauss(100, 20), floats)
+
+    def exemplars(self, time_ms):
+        if self.random.random() < 0.7:
+            return []
+        self.traces += 1
+        return [([("trace_id", f"{self.number}-{self.traces}")],
+                 float(self.traces), time_ms)]
 
 
 class Trial:
@@ -173,6 +221,7 @@ class Trial:
         self.senders = [Sender(i, random_.getrandbits(64))
                         for i in range(WRITERS)]
         self.expected = set()
+        self.exemplars = {}  # the last acknowledged of each series
         self.unknown = []
 
     def server(self):
@@ -210,6 +259,7 @@ class Trial:
         for writer in writers:
             for batch in writer.acknowledged:
                 self.expected.update(batch.lines)
+                self.exemplars.update(batch.exemplars)
         return (sum(len(w.acknowledged) for w in writers),
                 sum(len(w.refused) for w in writers))
 
@@ -222,12 +272,15 @@ class Trial:
         for batch in self.unknown:
             for line in batch.lines:
                 labels, time_ms, bits = line.split(b"\t")
+                if b" " in bits:
+                    continue  # a histogram
                 allowed[labels, int(time_ms)].add(int(bits, 16))
         wanted = {}
         mine = f'writer="{number}"'.encode()
         for line in self.expected:
             labels, time_ms, bits = line.split(b"\t")
-            if mine in labels and end - range_ms < int(time_ms) <= end:
+            if (mine in labels and b" " not in bits and
+                    end - range_ms < int(time_ms) <= end):
                 wanted[labels, int(time_ms)] = int(bits, 16)
         stale = AWKWARD[0]
         with self.server() as server:
@@ -259,7 +312,7 @@ class Trial:
             os.path.join(self.data, "blocks")))
 
     def dump(self):
-        command = [self.arguments.dump, self.data, METRIC]
+        command = [self.arguments.dump, self.data, METRIC + ".*"]
         if self.random.random() < 0.5:
             command.append("--abandon")
         done = subprocess.run(command, capture_output=True, check=False)
@@ -273,7 +326,11 @@ class Trial:
 
     def check_by_bits(self):
         """Returns how many batches without an answer are there."""
-        found = self.dump()
+        dumped = self.dump()
+        found = {line for line in dumped if not line.startswith(b"exemplar")}
+        faded = set(self.exemplars.values()) - dumped
+        if faded:
+            raise AssertionError(f"exemplars are lost: {sorted(faded)[:3]}")
         lost = self.expected - found
         if lost:
             raise AssertionError(
