@@ -84,6 +84,10 @@ def exemplar_line(series, labels, value, time_ms):
         text_of(series), time_ms, bits_of(value), labels[0][1].encode())
 
 
+def number_of(exemplar):
+    return int(exemplar.rpartition(b"-")[2])
+
+
 class Batch:
     """What one request carries; `lines` as dump_store prints them, exemplars
     by series."""
@@ -259,9 +263,17 @@ class Trial:
         for writer in writers:
             for batch in writer.acknowledged:
                 self.expected.update(batch.lines)
-                self.exemplars.update(batch.exemplars)
+                self.note_exemplars(batch)
         return (sum(len(w.acknowledged) for w in writers),
                 sum(len(w.refused) for w in writers))
+
+    def note_exemplars(self, batch):
+        """The newest of each series: batches that are sent again, by whichever
+        writer, are older."""
+        for series, line in batch.exemplars.items():
+            known = self.exemplars.get(series)
+            if not known or number_of(known) < number_of(line):
+                self.exemplars[series] = line
 
     def check_over_http(self):
         """One writer's newest samples, as far as JSON can show them."""
