@@ -68,7 +68,14 @@ class LocalStore final : public Store, private Appender {
   absl::Status Compact(const Progress& progress) override;
   absl::StatusOr<uint64_t> DeleteSeries(const DeleteRequest& request,
                                         const Progress& progress) override;
+  absl::StatusOr<ImportOutcome> Import(ImportSource& source,
+                                       const Progress& progress) override;
+  absl::StatusOr<VerifyOutcome> Verify(
+      const Progress& progress,
+      const std::function<void(const std::string&)>& found) override;
   absl::StatusOr<StoreReport> Inspect() override;
+  // Whose series there are, sorted.
+  std::vector<std::string> Tenants();
   absl::Status Close() override;
   // Drops what retention no longer keeps now, rather than when due.
   absl::Status ApplyRetention();
@@ -98,6 +105,17 @@ class LocalStore final : public Store, private Appender {
   void RunWriter();
   void WriteGroup(std::deque<Waiting>* queue);
   void Complete(Waiting* waiting, AppendOutcome outcome);
+
+  absl::Status VerifyCopy(const Progress& progress,
+                          const std::function<void(const std::string&)>& found,
+                          VerifyOutcome* outcome)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(verify_mutex_);
+  // local_import.cc
+  struct Imported;
+  absl::Status TakeIn(const std::string& tenant, std::vector<Imported>* series)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
+  SealCapture CaptureOf(const std::string& tenant,
+                        const std::vector<Imported>& series);
 
   void RunMaintenance(std::stop_token stop);
   void SendIdleAway() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
@@ -133,6 +151,8 @@ class LocalStore final : public Store, private Appender {
   int64_t inflight_bytes_ ABSL_GUARDED_BY(queue_mutex_) = 0;
   bool writer_sleeps_ ABSL_GUARDED_BY(queue_mutex_) = false;
   bool closing_ ABSL_GUARDED_BY(queue_mutex_) = false;
+
+  Mutex verify_mutex_;  // one verification at a time; before all others
 
   // One seal or sweep at a time; taken before the others.
   Mutex maintenance_mutex_;

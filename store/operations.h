@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "model/exemplar.h"
 #include "model/labels.h"
 #include "model/matcher.h"
 #include "model/tenant.h"
@@ -55,12 +54,11 @@ struct DeleteRequest {
   TimeRange range;
 };
 
-// One series of an import: its samples within a batch ascend in time, batches
-// may overlap; the first of two samples of one time stays.
+// One series of an import. Samples within a batch ascend in time; batches may
+// overlap, then the earlier batch wins at equal times.
 struct ImportedSeries {
   Labels labels;
   std::vector<SampleBatch> batches;
-  std::vector<Exemplar> exemplars;
 };
 
 // What is to be imported, series by series, in any order; a series may come
@@ -77,6 +75,15 @@ struct ImportOutcome {
   uint64_t series = 0;  // a series that came twice counts twice
   uint64_t samples = 0;
   uint64_t samples_refused = 0;  // see the warnings of the Progress
+};
+
+// What a verification looked at; what it found wrong is told on the way.
+struct VerifyOutcome {
+  uint64_t files = 0;
+  uint64_t bytes = 0;
+  uint64_t series = 0;
+  uint64_t samples = 0;
+  uint64_t damages = 0;
 };
 
 struct TableReport {

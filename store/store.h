@@ -5,6 +5,7 @@
 #include <prometheus/registry.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -70,6 +71,22 @@ class Store {
   // see them when it returns; the space comes back with the next merge.
   virtual absl::StatusOr<uint64_t> DeleteSeries(const DeleteRequest& request,
                                                 const Progress& progress) = 0;
+
+  // Puts the samples of `source` into blocks, past the windows that appends
+  // must keep; what is older than retention or further ahead than
+  // future_window is refused and counted. In steps: after an error or a stop
+  // what was taken stays, and importing all of it again changes no answer, as
+  // a sample that is there already stays as it is.
+  virtual absl::StatusOr<ImportOutcome> Import(ImportSource& source,
+                                               const Progress& progress) = 0;
+
+  // Reads everything that is sealed and the log, and compares every checksum.
+  // Damage is told, file and range first, and no error. Works on links to the
+  // files, in the folder `verify` of the directory. One at a time: kUnavailable
+  // while another runs.
+  virtual absl::StatusOr<VerifyOutcome> Verify(
+      const Progress& progress,
+      const std::function<void(const std::string& damage)>& found) = 0;
 
   virtual absl::StatusOr<StoreReport> Inspect() = 0;
 
