@@ -8,7 +8,9 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <thread>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -16,6 +18,7 @@
 #include "base/strings.h"
 #include "cli/progress_line.h"
 #include "server/admin_socket.h"
+#include "store/verify.h"
 
 namespace vigie::cli {
 namespace {
@@ -78,6 +81,17 @@ class SignalStop {
   std::jthread thread_;
 };
 
+store::Progress ProgressOf(TerminalSink& sink, std::stop_token stop) {
+  store::Progress progress;
+  progress.report = [&](std::string_view what, uint64_t done, uint64_t total,
+                        std::string_view unit) {
+    sink.OnProgress(what, done, total, unit);
+  };
+  progress.warn = [&](const std::string& text) { sink.OnWarning(text); };
+  progress.stop = std::move(stop);
+  return progress;
+}
+
 absl::StatusOr<std::string> RunHere(const std::string& directory,
                                     const server::OperationRequest& request,
                                     TerminalSink& sink, std::stop_token stop) {
@@ -89,6 +103,14 @@ absl::StatusOr<std::string> RunHere(const std::string& directory,
   // What matters comes back as a status.
   VIGIE_RETURN_IF_ERROR(SetUpLog("warn"));
   const SystemClock clock;
+  if (request.verb == "verify") {
+    VIGIE_ASSIGN_OR_RETURN(
+        const store::VerifyOutcome outcome,
+        store::VerifyDirectory(
+            directory, clock, ProgressOf(sink, std::move(stop)),
+            [&](const std::string& damage) { sink.OnWarning(damage); }));
+    return server::VerifyResult(outcome);
+  }
   prometheus::Registry registry;
   store::StoreOptions options;
   options.retention_ms = 0;
@@ -121,6 +143,29 @@ absl::StatusOr<std::string> RunStoreOperation(
   absl::StatusOr<std::string> result = run();
   sink.Clear();
   return result;
+}
+
+absl::StatusOr<std::string> RunDirectoryOperation(
+    const StoreSessionOptions& options,
+    const server::OperationRequest& request) {
+  const SignalStop signals;
+  VIGIE_RETURN_IF_ERROR(SetUpLog("warn"));
+  TerminalSink sink(options.data);
+  const SystemClock clock;
+  const store::Progress progress = ProgressOf(sink, signals.token());
+  if (request.verb == "restore") {
+    const absl::Status status = store::RestoreDirectory(
+        request.paths.at(0), options.data_directory, clock, progress);
+    sink.Clear();
+    VIGIE_RETURN_IF_ERROR(status);
+    return "{}";
+  }
+  const absl::StatusOr<std::vector<std::string>> lost = store::RepairDirectory(
+      options.data_directory, request.format == "yes", progress);
+  sink.Clear();
+  VIGIE_RETURN_IF_ERROR(lost.status());
+  return nlohmann::json{{"lost", *lost}}.dump(
+      -1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 }  // namespace vigie::cli

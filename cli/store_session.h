@@ -23,4 +23,11 @@ absl::StatusOr<std::string> RunStoreOperation(
     const StoreSessionOptions& options,
     const server::OperationRequest& request);
 
+// The same for what no running server does: `restore` (request.paths[0] into
+// the data directory) and `repair` (`format` "yes": moves things; else it only
+// tells). The result of a repair is {"lost":[...]}.
+absl::StatusOr<std::string> RunDirectoryOperation(
+    const StoreSessionOptions& options,
+    const server::OperationRequest& request);
+
 }  // namespace vigie::cli

@@ -74,6 +74,10 @@ void ApiV1::AddRoutes(Router& router) {
                    });
   const std::vector<std::string> get = {"GET"};
   const std::vector<std::string> both = {"GET", "POST"};
+  const std::vector<std::string> change = {"POST", "PUT"};
+  Add(router, change, "admin/tsdb/delete_series", &ApiV1::DeleteSeries);
+  Add(router, change, "admin/tsdb/clean_tombstones", &ApiV1::CleanTombstones);
+  Add(router, change, "admin/tsdb/snapshot", &ApiV1::TakeSnapshot);
   Add(router, both, "query", &ApiV1::Query);
   Add(router, both, "query_range", &ApiV1::QueryRange);
   Add(router, both, "query_exemplars", &ApiV1::QueryExemplars);

@@ -68,6 +68,11 @@ class ApiV1 {
   Answer Rules(const HttpRequest& request, const Form& form);
   Answer Alerts(const HttpRequest& request, const Form& form);
 
+  // api_admin.cc
+  Answer DeleteSeries(const HttpRequest& request, const Form& form);
+  Answer CleanTombstones(const HttpRequest& request, const Form& form);
+  Answer TakeSnapshot(const HttpRequest& request, const Form& form);
+
   // api_notifications.cc
   Answer Notifications(const HttpRequest& request, const Form& form);
 

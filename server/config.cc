@@ -233,6 +233,7 @@ std::string RenderConfig(const Config& config) {
       "  header_timeout: {}\n"
       "  body_timeout: {}\n"
       "  idle_timeout: {}\n"
+      "  admin_api: {}\n"
       "otlp:\n"
       "  message_bytes_max: {}\n"
       "  batch_bytes_max: {}\n"
@@ -248,8 +249,9 @@ std::string RenderConfig(const Config& config) {
       FormatDurationMs(absl::ToInt64Milliseconds(config.http.header_timeout)),
       FormatDurationMs(absl::ToInt64Milliseconds(config.http.body_timeout)),
       FormatDurationMs(absl::ToInt64Milliseconds(config.http.idle_timeout)),
-      config.otlp.message_bytes_max, config.otlp.batch_bytes_max,
-      config.otlp.inflight_bytes_max, config.self_monitoring.enabled,
+      config.http.admin_api, config.otlp.message_bytes_max,
+      config.otlp.batch_bytes_max, config.otlp.inflight_bytes_max,
+      config.self_monitoring.enabled,
       FormatDurationMs(config.self_monitoring.interval_ms), config.log_level);
   if (!config.external_url.empty()) {
     out += fmt::format("external_url: {}\n", Quoted(config.external_url));

@@ -123,6 +123,8 @@ absl::Status Daemon::StartRooms() {
                               .before_collect = [this] { process_.Update(); },
                               .rules = rules_.get(),
                               .dispatcher = dispatcher_.get(),
+                              .operations = store_.get(),
+                              .data_directory = options_.data_directory,
                           }));
   VIGIE_ASSIGN_OR_RETURN(otlp_, collector::OtlpGrpcServer::Start(
                                     options_.grpc_address, config.otlp,

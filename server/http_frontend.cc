@@ -219,6 +219,7 @@ absl::StatusOr<HttpOptions> ParseHttpOptions(const yaml::Node& section) {
       read_duration("header_timeout", &options.header_timeout));
   VIGIE_RETURN_IF_ERROR(read_duration("idle_timeout", &options.idle_timeout));
   VIGIE_RETURN_IF_ERROR(read_duration("body_timeout", &options.body_timeout));
+  VIGIE_RETURN_IF_ERROR(reader.Read("admin_api", &options.admin_api));
   VIGIE_RETURN_IF_ERROR(reader.Finish());
   // Each is a thread.
   if (options.concurrent_queries_max > 1000) {

@@ -20,6 +20,7 @@
 #include "collector/scraper.h"
 #include "query/engine.h"
 #include "store/queryable.h"
+#include "store/store.h"
 
 namespace vigie::alerting {
 class Dispatcher;
@@ -38,6 +39,8 @@ struct HttpOptions {
   // For a whole body; and for a client to take 256 KiB of an answer.
   absl::Duration body_timeout = absl::Minutes(1);
   int64_t bodies_bytes_max = 512 << 20;  // of all requests in work
+  // Prometheus's admin API: whoever reaches the port may delete everything.
+  bool admin_api = false;
 };
 
 // The section `http:` of vigie.yml; errors carry file:line:column.
@@ -64,6 +67,9 @@ struct HttpDependencies {
   const alerting::RuleRunner* rules = nullptr;
   // Null: no notifications.
   const alerting::Dispatcher* dispatcher = nullptr;
+  // For the admin API, if HttpOptions switches it on; null: there is none.
+  store::Store* operations = nullptr;
+  std::string data_directory = {};
 };
 
 class HttpFrontend {

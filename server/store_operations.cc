@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "query/parser/parser.h"
+#include "server/store_transfer.h"
 
 namespace vigie::server {
 namespace {
@@ -93,7 +94,21 @@ absl::StatusOr<std::string> Inspect(store::Store& store) {
                    {"tables", std::move(tables)}});
 }
 
+json TransferJson(const TransferOutcome& outcome) {
+  return {{"series", outcome.series},
+          {"samples", outcome.samples},
+          {"samples_refused", outcome.samples_refused}};
+}
+
 }  // namespace
+
+std::string VerifyResult(const store::VerifyOutcome& outcome) {
+  return Dump(json{{"files", outcome.files},
+                   {"bytes", outcome.bytes},
+                   {"series", outcome.series},
+                   {"samples", outcome.samples},
+                   {"damages", outcome.damages}});
+}
 
 std::string EncodeOperation(const OperationRequest& request) {
   json out{{"verb", request.verb}, {"tenant", request.tenant}};
@@ -173,6 +188,24 @@ absl::StatusOr<std::string> RunOperation(store::Store& store,
   if (request.verb == "inspect") return Inspect(store);
   if (request.verb == "snapshot") return Snapshot(store, request, progress);
   if (request.verb == "delete") return Delete(store, request, progress);
+  if (request.verb == "verify") {
+    VIGIE_ASSIGN_OR_RETURN(
+        const store::VerifyOutcome outcome,
+        store.Verify(progress, [&](const std::string& damage) {
+          sink.OnWarning(damage);
+        }));
+    return VerifyResult(outcome);
+  }
+  if (request.verb == "import") {
+    VIGIE_ASSIGN_OR_RETURN(const TransferOutcome outcome,
+                           ImportPaths(store, request, progress));
+    return Dump(TransferJson(outcome));
+  }
+  if (request.verb == "export") {
+    VIGIE_ASSIGN_OR_RETURN(const TransferOutcome outcome,
+                           ExportSeries(store, request, sink, progress));
+    return Dump(TransferJson(outcome));
+  }
   if (request.verb == "compact") {
     VIGIE_RETURN_IF_ERROR(store.Compact(progress));
     return Dump(json::object());

@@ -53,6 +53,9 @@ absl::StatusOr<std::string> RunOperation(store::Store& store,
                                          OperationSink& sink,
                                          std::stop_token stop);
 
+// The result of "verify", also where no store can be opened.
+std::string VerifyResult(const store::VerifyOutcome& outcome);
+
 // PromQL selectors, each of which must say something of at least one label.
 // kInvalidArgument names the one that does not.
 absl::StatusOr<std::vector<std::vector<Matcher>>> ParseOperationSelectors(

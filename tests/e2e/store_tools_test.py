@@ -65,7 +65,8 @@ class StoreTools(unittest.TestCase):
     def test_every_verb_explains_itself(self):
         status, out, _ = run("store", "--help")
         self.assertEqual(status, 0)
-        for verb in ("inspect", "snapshot", "compact", "delete"):
+        for verb in ("inspect", "snapshot", "compact", "delete", "import",
+                     "export", "verify", "restore", "repair"):
             self.assertIn(verb, out)
             status, help_of_verb, _ = run("store", verb, "--help")
             self.assertEqual(status, 0)
@@ -119,6 +120,83 @@ class StoreTools(unittest.TestCase):
             self.store(verb, *arguments, data=self.path("nowhere"),
                        fails="nowhere: no data directory")
         self.assertEqual(os.listdir(self.directory), [])
+
+    def test_verify_beside_a_server_and_without_one(self):
+        with Server(VIGIE, self.data) as server:
+            self.push(server)
+            self.assertRegex(self.store("verify"), r"^ok: .* samples")
+        self.assertRegex(self.store("verify"), r"^ok: .* samples")
+
+    def test_damage_is_named_and_not_restored(self):
+        with Server(VIGIE, self.data) as server:
+            self.push(server)
+            self.store("snapshot", self.path("copy"))
+        blocks = self.path("copy/blocks")
+        table = max((os.path.join(blocks, name) for name in os.listdir(blocks)
+                     if name.endswith(".sst")), key=os.path.getsize)
+        # Links: the damage is one of both, so only the copy is looked at.
+        with open(table, "r+b") as file:
+            file.seek(50)
+            byte = file.read(1)
+            file.seek(50)
+            file.write(bytes([byte[0] ^ 4]))
+        status, _, err = run("store", "verify", "--data", self.path("copy"))
+        self.assertEqual(status, 1)
+        self.assertIn(os.path.basename(table), err)
+        self.assertRegex(err.splitlines()[-1], r"\d+ damages")
+        self.store("restore", self.path("copy"), data=self.path("new"),
+                   fails=os.path.basename(table))
+        self.assertFalse(os.path.exists(self.path("new")))
+
+    def test_a_restored_snapshot_serves_the_same(self):
+        with Server(VIGIE, self.data) as server:
+            self.push(server)
+            self.store("snapshot", self.path("copy"))
+        self.store("restore", self.path("copy"), data=self.path("new"))
+        self.store("restore", self.path("copy"), data=self.path("new"),
+                   fails="new: must be empty")
+        with Server(VIGIE, self.path("new")) as server:
+            self.assertEqual(self.orders(server), {"fr": "42", "de": "7"})
+
+    def test_repair_without_yes_changes_nothing(self):
+        with Server(VIGIE, self.data) as server:
+            self.push(server)
+            self.store("repair", fails="in use by process")
+        self.assertEqual(self.store("repair"), "nothing to repair\n")
+        log = self.path("data/log")
+        segment = os.path.join(log, max(n for n in os.listdir(log)
+                                        if n.endswith(".log")))
+        with open(segment, "r+b") as file:
+            file.seek(10)
+            file.write(b"\xff\xff\xff\xff")
+        self.store("repair", fails="--yes")
+        self.assertTrue(os.path.exists(segment))
+        out = self.store("repair", "--yes")
+        self.assertIn(segment, out)
+        self.assertFalse(os.path.exists(segment))
+        with Server(VIGIE, self.data) as server:
+            self.push(server)
+
+    def test_the_admin_api_is_off_unless_asked_for(self):
+        with Server(VIGIE, self.data) as server:
+            status, body = server.request("/api/v1/admin/tsdb/snapshot",
+                                          form={})
+            self.assertEqual(status, 503)
+            self.assertIn(b"admin APIs disabled", body)
+        config = self.path("vigie.yml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("http: {admin_api: true}\n")
+        with Server(VIGIE, self.data, config=config) as server:
+            self.push(server)
+            name = server.api("admin/tsdb/snapshot")["name"]
+            self.assertRegex(name, r"^\d{8}T\d{6}Z-[0-9a-f]{16}$")
+            status, body = server.request("/api/v1/admin/tsdb/delete_series",
+                                          form={})
+            self.assertEqual(status, 400)
+            self.assertIn(b"no match[] parameter provided", body)
+        copy = self.path(f"data/snapshots/{name}")
+        with Server(VIGIE, copy) as server:
+            self.assertEqual(self.orders(server), {"fr": "42", "de": "7"})
 
     def test_times_that_cannot_be_read_are_named(self):
         for time in ("soon", "now-x"):

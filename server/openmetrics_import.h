@@ -1,0 +1,37 @@
+// OpenMetricsImport reads a file of OpenMetrics text, each sample with its
+// time, as `promtool tsdb create-blocks-from openmetrics` does, piece by piece:
+// some lines of it and the series in them are in memory, never the whole.
+// Exemplars and metadata are left out.
+// Thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "store/operations.h"
+
+namespace vigie::server {
+
+class OpenMetricsImport final : public store::ImportSource {
+ public:
+  // Errors of this and of Next name the file; those of the text `path:line`.
+  static absl::StatusOr<std::unique_ptr<OpenMetricsImport>> Open(
+      const std::string& path, Tenant tenant);
+  ~OpenMetricsImport() override;
+
+  const Tenant& tenant() const override { return tenant_; }
+  absl::StatusOr<bool> Next(store::ImportedSeries* series) override;
+
+  uint64_t bytes_read() const;
+  uint64_t bytes_total() const;
+
+ private:
+  class Impl;
+  OpenMetricsImport(Tenant tenant, std::unique_ptr<Impl> impl);
+  const Tenant tenant_;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace vigie::server
