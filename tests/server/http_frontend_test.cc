@@ -470,7 +470,7 @@ TEST_F(HttpFrontendTest, Knows404And405) {
 
   EXPECT_EQ(unknown.status, 404);
   EXPECT_EQ(unknown.body, "404 page not found\n");
-  EXPECT_EQ(Client().PostForm("/api/v1/admin/tsdb/snapshot", "").status, 404);
+  EXPECT_EQ(Client().PostForm("/api/v1/admin/tsdb/nothing", "").status, 404);
   EXPECT_EQ(wrong.status, 405);
   EXPECT_EQ(wrong.headers.at("Allow"), "GET, HEAD, POST, OPTIONS");
   EXPECT_EQ(Client().PostForm("/api/v1/metadata", "").status, 405);
