@@ -109,6 +109,10 @@ class Selection {
     if (more) {
       context_->stats.samples_read +=
           static_cast<int64_t>(batch_.times_ms.size());
+    } else {
+      for (const std::string& warning : samples_->warnings()) {
+        context_->annotations.WarnOfStore(warning);
+      }
     }
     return more;
   }

@@ -1,12 +1,16 @@
-// Blocks: what is sealed, in RocksDB: chunks by window, rows of series,
-// exemplars and metadata, and the watermark up to which the log is held here.
-// Samples enter only through Publish, one atomic step over all tables.
-// Tables: docs/formats/keys.md; why: docs/decisions/0016-seal-by-ingestion.md.
-// Thread-safe, except that seals and drops come from one thread at a time.
+// Blocks: what is sealed, in RocksDB: chunks of hot windows and of merged
+// days, rows of series, exemplars and metadata, and the watermark up to which
+// the log is held here. Samples enter through Publish, one atomic step over
+// all tables, and move to a merged day in another one.
+// Tables: docs/formats/keys.md; why: docs/decisions/0016-seal-by-ingestion.md
+// and 0095-hot-windows-and-cold-days.md.
+// Thread-safe; seals come from one thread at a time, merges likewise.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -15,41 +19,34 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "store/block_catalog.h"
+#include "store/block_snapshot.h"
 #include "store/chunk.h"
 #include "store/head.h"
 #include "store/keys.h"
 #include "store/records.h"
 
 namespace rocksdb {
-class ColumnFamilyHandle;
 class DB;
 class Env;
 }  // namespace rocksdb
 
 namespace vigie::store {
 
-struct StoredChunk {
-  uint32_t seal = 0;
-  ChunkHeader header;
-  std::string bytes;
-};
+enum class MergeStep { kWritten, kPublished };
 
-// What the blocks held at one moment. Keeps its Blocks alive.
-// Thread-safe.
-class BlockSnapshot {
- public:
-  virtual ~BlockSnapshot() = default;
-  // The chunks of a series in a window that overlap `range`, by first time,
-  // then seal. kDataLoss, naming what RocksDB says, if some cannot be read.
-  virtual absl::StatusOr<std::vector<StoredChunk>> Read(
-      int32_t window, std::string_view tenant, uint32_t metric_hash,
-      uint64_t series_id, const TimeRange& range) const = 0;
+struct MergeOptions {
+  // Samples of a tenant before this time are left out; null: none are.
+  std::function<int64_t(std::string_view tenant)> oldest_ms;
+  std::stop_token stop;
+  std::function<void(uint64_t samples)> progress;  // now and then
+  std::function<void(MergeStep)> after_step;       // for tests
 };
 
 class Blocks : public std::enable_shared_from_this<Blocks> {
  public:
-  // Creates or opens `directory`. Files that a seal was writing when the
-  // process ended are removed from `staging`, which is created as well and
+  // Creates or opens `directory`. Files that a seal or merge was writing when
+  // the process ended are removed from `staging`, which is created as well and
   // lies in the same file system. kUnavailable, kDataLoss, naming the cause.
   // All files go through `env`, which outlives the Blocks; null: the default.
   static absl::StatusOr<std::shared_ptr<Blocks>> Open(
@@ -76,14 +73,27 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
                      size_t chunk_samples_max);
   absl::Status Publish();
 
+  // By day, those with anything in them.
+  std::vector<DayState> Days() const;
+  // Makes one generation of all that is sealed of a day, each series in few
+  // chunks, without what is deleted. Answers stay the same; a crash leaves the
+  // old or the new. kDataLoss, naming what, if something cannot be read: then
+  // nothing changes. kCancelled.
+  absl::Status MergeDay(int32_t day, const MergeOptions& options);
+
+  // Deletes samples of these series, ascending ids, as far as they are sealed.
+  // Durable and seen by new snapshots when it returns.
+  absl::Status Delete(std::string_view tenant, std::vector<uint64_t> ids,
+                      const TimeRange& range);
+
   // Readers of snapshots taken before still see what is dropped.
-  absl::Status DropWindowsBefore(int32_t window);
+  absl::Status DropBefore(int64_t time_ms);  // windows and days that end before
+  absl::Status DropDay(int32_t day);
   absl::Status DropSeries(const std::vector<uint64_t>& series_ids);
   absl::Status DropMetadata(
       const std::vector<std::pair<std::string, std::string>>& names);
-  // Gives the space of dropped windows back. False, and nothing is done, while
-  // there are snapshots, which may still need it.
-  bool ReclaimWindowsBefore(int32_t window);
+  // Gives back the space of what no snapshot needs any more.
+  void Reclaim();
 
   std::unique_ptr<BlockSnapshot> TakeSnapshot();
 
@@ -93,14 +103,13 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
   Records& records();
   uint64_t bytes_on_disk() const;
 
-  // The database below, for operations on it as a whole. The families are
-  // those of now, valid while no window is dropped.
+  // The database below and its families of now, for operations on it as a
+  // whole.
   rocksdb::DB& database() const;
-  std::vector<rocksdb::ColumnFamilyHandle*> families() const;
+  std::vector<std::shared_ptr<Family>> families() const;
 
  private:
   class Impl;
-  class Snapshot;
   explicit Blocks(std::unique_ptr<Impl> impl);
   const std::unique_ptr<Impl> impl_;
 };

@@ -50,12 +50,6 @@ bool TakeEscaped(std::string_view* key, std::string* out) {
 
 }  // namespace
 
-int32_t DayOf(int64_t time_ms) {
-  const int64_t day =
-      time_ms >= 0 ? time_ms / kDayMs : -((-time_ms - 1) / kDayMs) - 1;
-  return static_cast<int32_t>(day);
-}
-
 std::string DayPrefix(int32_t day) {
   std::string key;
   PutBigEndian32(static_cast<uint32_t>(day) ^ 0x80000000U, &key);

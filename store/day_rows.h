@@ -15,12 +15,9 @@
 #include "absl/status/statusor.h"
 #include "model/labels.h"
 #include "store/id_runs.h"
+#include "store/windows.h"
 
 namespace vigie::store {
-
-// Days since the epoch, UTC. `time_ms` as in WindowOf.
-inline constexpr int64_t kDayMs = 24 * 3'600'000;
-int32_t DayOf(int64_t time_ms);
 
 // What all keys of a day, and all of a tenant's in it, begin with. Keys of the
 // days before `day` sort below DayPrefix(day).

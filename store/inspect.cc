@@ -10,14 +10,15 @@ namespace vigie::store {
 std::vector<TableReport> TablesOf(const Blocks& blocks) {
   rocksdb::DB& database = blocks.database();
   std::vector<TableReport> tables;
-  for (rocksdb::ColumnFamilyHandle* family : blocks.families()) {
+  for (const std::shared_ptr<Family>& family : blocks.families()) {
     rocksdb::ColumnFamilyMetaData metadata;
-    database.GetColumnFamilyMetaData(family, &metadata);
+    database.GetColumnFamilyMetaData(family->handle(), &metadata);
     TableReport& table = tables.emplace_back();
-    table.name = family->GetName();
+    table.name = family->name();
     table.bytes = metadata.size;
     table.files = metadata.file_count;
-    database.GetIntProperty(family, rocksdb::DB::Properties::kEstimateNumKeys,
+    database.GetIntProperty(family->handle(),
+                            rocksdb::DB::Properties::kEstimateNumKeys,
                             &table.rows);
   }
   std::sort(tables.begin(), tables.end(),

@@ -22,6 +22,10 @@ uint32_t Biased(int32_t window) {
   return static_cast<uint32_t>(window) ^ 0x80000000u;  // sorts below zero first
 }
 
+int32_t Unbiased(uint32_t biased) {
+  return static_cast<int32_t>(biased ^ 0x80000000u);
+}
+
 std::string Row() { return std::string(1, static_cast<char>(kRowVersion)); }
 
 absl::Status TakeVersion(std::string_view what, ByteReader* in) {
@@ -36,18 +40,33 @@ absl::Status TakeVersion(std::string_view what, ByteReader* in) {
 
 }  // namespace
 
-std::string WindowPrefix(int32_t window) {
-  std::string key;
-  PutBigEndian32(Biased(window), &key);
-  return key;
+std::string LatePlace(int32_t window) {
+  std::string place;
+  PutBigEndian32(Biased(window), &place);
+  return place;
 }
 
-std::string ChunkPrefix(int32_t window, std::string_view tenant,
-                        uint32_t metric_hash, uint64_t series_id) {
-  VIGIE_CHECK(tenant.size() <= kTenantBytesMax);
+std::string ColdPlace(int32_t day, uint32_t generation) {
+  std::string place;
+  PutBigEndian32(Biased(day), &place);
+  PutBigEndian32(generation, &place);
+  return place;
+}
+
+std::string EndOfPlace(std::string_view place) {
+  std::string end(place);
+  while (!end.empty() && end.back() == '\xFF') end.pop_back();
+  if (end.empty()) return std::string(512, '\xFF');  // longer than any key
+  ++end.back();
+  return end;
+}
+
+std::string SeriesPrefix(std::string_view place, std::string_view tenant,
+                         uint32_t metric_hash, uint64_t series_id) {
+  VIGIE_CHECK(!tenant.empty() && tenant.size() <= kTenantBytesMax);
   std::string key;
-  key.reserve(4 + 1 + tenant.size() + 4 + 8 + 8);
-  PutBigEndian32(Biased(window), &key);
+  key.reserve(place.size() + 1 + tenant.size() + 4 + 8 + 8);
+  key.append(place);
   key.push_back(static_cast<char>(tenant.size()));
   key.append(tenant);
   PutBigEndian32(metric_hash, &key);
@@ -55,19 +74,162 @@ std::string ChunkPrefix(int32_t window, std::string_view tenant,
   return key;
 }
 
-std::string ChunkKey(std::string_view prefix, int64_t first_ms, int32_t window,
+std::string ChunkKey(std::string_view series_prefix, uint32_t start_ms,
                      uint32_t seal) {
-  std::string key(prefix);
-  PutBigEndian32(static_cast<uint32_t>(first_ms - WindowStartMs(window)), &key);
+  std::string key(series_prefix);
+  PutBigEndian32(start_ms, &key);
   PutBigEndian32(seal, &key);
   return key;
 }
 
-absl::StatusOr<uint32_t> SealOfChunkKey(std::string_view key,
-                                        std::string_view prefix) {
-  if (key.size() != prefix.size() + 8) return Damaged("chunk key");
-  ByteReader in(key.substr(prefix.size() + 4));
-  return in.BigEndian32();
+absl::StatusOr<ChunkKeyParts> ParseChunkKey(std::string_view key) {
+  ByteReader in(key);
+  ChunkKeyParts parts;
+  parts.tenant = in.Bytes(in.Byte());
+  parts.metric_hash = in.BigEndian32();
+  parts.series_id = in.BigEndian64();
+  parts.start_ms = in.BigEndian32();
+  parts.seal = in.BigEndian32();
+  if (!in.ok() || !in.empty() || parts.tenant.empty()) {
+    return Damaged("chunk key");
+  }
+  return parts;
+}
+
+std::string TimeColumnKey(std::string_view place, uint32_t seal,
+                          uint32_t number) {
+  std::string key(place);
+  key.push_back('\0');  // no tenant's name is empty
+  PutBigEndian32(seal, &key);
+  PutBigEndian32(number, &key);
+  return key;
+}
+
+std::string FirstChunkKey(std::string_view place) {
+  return std::string(place) + '\x01';
+}
+
+std::string SealedWindowKey(int32_t window, uint32_t seal) {
+  std::string key = "h";
+  PutBigEndian32(Biased(window), &key);
+  PutBigEndian32(seal, &key);
+  return key;
+}
+
+std::string EncodeSealedWindow(const SealedWindow& row) {
+  std::string value = Row();
+  value.push_back(row.late ? '\1' : '\0');
+  PutVarint(row.samples, &value);
+  PutVarint(row.chunks, &value);
+  PutVarint(row.bytes, &value);
+  return value;
+}
+
+std::string ColdDayKey(int32_t day) {
+  std::string key = "d";
+  PutBigEndian32(Biased(day), &key);
+  return key;
+}
+
+std::string EncodeColdDay(const ColdDay& row) {
+  std::string value = Row();
+  PutVarint(row.generation, &value);
+  PutVarint(row.samples, &value);
+  PutVarint(row.chunks, &value);
+  PutVarint(row.bytes, &value);
+  return value;
+}
+
+std::string EncodeNextGeneration(uint32_t generation) {
+  std::string value = Row();
+  PutVarint(generation, &value);
+  return value;
+}
+
+absl::StatusOr<WindowsRow> ParseWindowsRow(std::string_view key,
+                                           std::string_view value) {
+  WindowsRow row;
+  ByteReader name(key), in(value);
+  VIGIE_RETURN_IF_ERROR(TakeVersion("windows row", &in));
+  switch (name.Byte()) {
+    case 'd':
+      row.kind = WindowsRow::Kind::kColdDay;
+      row.day.day = Unbiased(name.BigEndian32());
+      row.day.generation = static_cast<uint32_t>(in.Varint());
+      row.day.samples = in.Varint();
+      row.day.chunks = in.Varint();
+      row.day.bytes = in.Varint();
+      break;
+    case 'h':
+      row.kind = WindowsRow::Kind::kSealedWindow;
+      row.window.window = Unbiased(name.BigEndian32());
+      row.window.seal = name.BigEndian32();
+      row.window.late = in.Byte() != 0;
+      row.window.samples = in.Varint();
+      row.window.chunks = in.Varint();
+      row.window.bytes = in.Varint();
+      break;
+    case 'g':
+      row.kind = WindowsRow::Kind::kNextGeneration;
+      row.next_generation = static_cast<uint32_t>(in.Varint());
+      break;
+    default:
+      return Damaged("windows row");
+  }
+  if (!name.ok() || !name.empty() || !in.ok() || !in.empty()) {
+    return Damaged("windows row");
+  }
+  return row;
+}
+
+std::string TombstoneKey(uint32_t number) {
+  std::string key;
+  PutBigEndian32(number, &key);
+  return key;
+}
+
+absl::StatusOr<uint32_t> ParseTombstoneKey(std::string_view key) {
+  ByteReader in(key);
+  const uint32_t number = in.BigEndian32();
+  if (!in.ok() || !in.empty()) return Damaged("tombstone key");
+  return number;
+}
+
+std::string EncodeTombstone(const Tombstone& tombstone) {
+  std::string value = Row();
+  PutString(tombstone.tenant, &value);
+  PutZigzag(tombstone.range.min_ms, &value);
+  PutZigzag(tombstone.range.max_ms, &value);
+  PutVarint(tombstone.seal, &value);
+  PutVarint(tombstone.generation, &value);
+  PutVarint(tombstone.ids.size(), &value);
+  uint64_t last = 0;
+  for (const uint64_t id : tombstone.ids) {
+    PutVarint(id - last, &value);
+    last = id;
+  }
+  return value;
+}
+
+absl::StatusOr<Tombstone> ParseTombstone(std::string_view value) {
+  ByteReader in(value);
+  VIGIE_RETURN_IF_ERROR(TakeVersion("tombstone", &in));
+  Tombstone tombstone;
+  tombstone.tenant = in.String();
+  tombstone.range.min_ms = in.ZigzagVarint();
+  tombstone.range.max_ms = in.ZigzagVarint();
+  tombstone.seal = static_cast<uint32_t>(in.Varint());
+  tombstone.generation = static_cast<uint32_t>(in.Varint());
+  const uint64_t count = in.Varint();
+  uint64_t id = 0;
+  for (uint64_t i = 0; i < count && in.ok(); ++i) {
+    const uint64_t step = in.Varint();
+    if (i > 0 && (step == 0 || id + step < id)) return Damaged("tombstone");
+    id += step;
+    tombstone.ids.push_back(id);
+  }
+  if (!in.ok() || !in.empty()) return Damaged("tombstone");
+  return tombstone;
 }
 
 std::string SeriesKey(uint64_t series_id) {

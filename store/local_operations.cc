@@ -22,15 +22,6 @@ absl::Status LocalStore::Snapshot(const std::string& directory,
   return WriteSnapshot(*blocks_, directory, files_, progress);
 }
 
-absl::Status LocalStore::Compact(const Progress&) {
-  return absl::UnimplementedError("store: compact: not done yet");
-}
-
-absl::StatusOr<uint64_t> LocalStore::DeleteSeries(const DeleteRequest&,
-                                                  const Progress&) {
-  return absl::UnimplementedError("store: delete: not done yet");
-}
-
 absl::StatusOr<VerifyOutcome> LocalStore::Verify(
     const Progress& progress,
     const std::function<void(const std::string&)>& found) {

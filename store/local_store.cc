@@ -82,6 +82,8 @@ absl::StatusOr<std::unique_ptr<LocalStore>> LocalStore::Open(
   store->writer_ = std::jthread([raw] { raw->RunWriter(); });
   store->maintenance_ = std::jthread(
       [raw](std::stop_token stop) { raw->RunMaintenance(std::move(stop)); });
+  store->merger_ = std::jthread(
+      [raw](std::stop_token stop) { raw->RunMerges(std::move(stop)); });
   return store;
 }
 
@@ -193,7 +195,9 @@ absl::Status LocalStore::Close() {
   queue_wake_.NotifyAll();
   if (writer_.joinable()) writer_.join();
   maintenance_.request_stop();
+  merger_.request_stop();
   if (maintenance_.joinable()) maintenance_.join();
+  if (merger_.joinable()) merger_.join();
   return absl::OkStatus();
 }
 

@@ -1,5 +1,6 @@
 // LocalStore: the store on one machine. One writer thread decides, logs and
-// applies batch by batch; one maintenance thread seals and keeps retention.
+// applies batch by batch; one maintenance thread seals and keeps retention,
+// one merges days.
 // How the two and the readers meet: docs/decisions/0015-one-writer.md.
 #pragma once
 
@@ -21,6 +22,7 @@
 #include "store/file_layer.h"
 #include "store/head.h"
 #include "store/head_lock.h"
+#include "store/id_runs.h"
 #include "store/log.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -46,6 +48,7 @@ struct LocalStoreOptions {
   FileLayer* files = nullptr;
   rocksdb::Env* blocks_env = nullptr;
   std::function<void(SealStep)> after_step;
+  std::function<void(MergeStep)> after_merge_step;
   // A series without a newer sample leaves the head at a seal; 0: never.
   int64_t series_idle_ms = 0;
 };
@@ -65,11 +68,14 @@ class LocalStore final : public Store, private Appender {
   // local_operations.cc
   absl::Status Snapshot(const std::string& directory,
                         const Progress& progress) override;
+  // local_merge.cc
   absl::Status Compact(const Progress& progress) override;
   absl::StatusOr<uint64_t> DeleteSeries(const DeleteRequest& request,
                                         const Progress& progress) override;
+  // local_import.cc
   absl::StatusOr<ImportOutcome> Import(ImportSource& source,
                                        const Progress& progress) override;
+  // local_operations.cc
   absl::StatusOr<VerifyOutcome> Verify(
       const Progress& progress,
       const std::function<void(const std::string&)>& found) override;
@@ -122,7 +128,14 @@ class LocalStore final : public Store, private Appender {
   absl::Status SealNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   absl::Status KeepRetention()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
+  absl::StatusOr<IdRuns> IdsOf(const DeleteRequest& request,
+                               std::stop_token stop);
+  absl::Status KeepSince(int64_t oldest_ms)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   bool SealIsDue(int64_t last_seal_ns);
+  void RunMerges(std::stop_token stop);
+  MergeOptions MergeOptionsOf(std::stop_token stop) const;
+  absl::Status MergeOne(int32_t day, const MergeOptions& options);
   void StepDone(SealStep step) {
     if (options_.after_step) options_.after_step(step);
   }
@@ -158,11 +171,11 @@ class LocalStore final : public Store, private Appender {
   Mutex maintenance_mutex_;
   uint32_t next_seal_ ABSL_GUARDED_BY(maintenance_mutex_) = 1;
   int32_t kept_window_ ABSL_GUARDED_BY(maintenance_mutex_) = INT32_MIN;
-  bool reclaim_ ABSL_GUARDED_BY(maintenance_mutex_) = false;
 
   LogRateLimiter refusal_log_;
   std::jthread writer_;
   std::jthread maintenance_;
+  std::jthread merger_;
 };
 
 }  // namespace vigie::store

@@ -3,10 +3,13 @@
 #include <malloc.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "store/local_store.h"
+#include "store/retention.h"
+#include "store/windows.h"
 
 namespace vigie::store {
 namespace {
@@ -133,39 +136,47 @@ absl::Status LocalStore::SealNow() {
 }
 
 absl::Status LocalStore::KeepRetention() {
-  if (options_.store.retention_ms == 0) return absl::OkStatus();
-  const int64_t oldest_ms = clock_.NowMs() - options_.store.retention_ms;
+  VIGIE_RETURN_IF_ERROR(
+      KeepSince(OldestKeptMs(options_.store, clock_.NowMs())));
+  const std::vector<DayState> days = blocks_->Days();
+  const size_t beyond =
+      DaysBeyondSize(options_.store, days, log_->bytes_on_disk());
+  return beyond == 0 ? absl::OkStatus()
+                     : KeepSince(DayEndMs(days[beyond - 1].day) + 1);
+}
+
+// Whole windows go, so it may be a few hours more.
+absl::Status LocalStore::KeepSince(int64_t oldest_ms) {
   const int32_t window = NearestWindowOf(oldest_ms);
-  if (window > kept_window_) {
-    std::vector<std::pair<std::string, std::string>> metadata;
+  if (oldest_ms == std::numeric_limits<int64_t>::min() ||
+      window <= kept_window_) {
+    return absl::OkStatus();
+  }
+  std::vector<std::pair<std::string, std::string>> metadata;
+  {
+    // No batch may be resolved to a series between its row's end and its
+    // own, and no other series may get its labels before that.
+    MutexLock admission(admission_mutex_);
+    std::vector<uint64_t> series;
     {
-      // No batch may be resolved to a series between its row's end and its
-      // own, and no other series may get its labels before that.
-      MutexLock admission(admission_mutex_);
-      std::vector<uint64_t> series;
-      {
-        HeadWriterLock lock(head_lock_);
-        series = head_->DropBefore(WindowStartMs(window));
-        metadata = head_->SweepMetadata(oldest_ms);
-      }
-      const absl::Status dropped = blocks_->DropSeries(series);
       HeadWriterLock lock(head_lock_);
-      if (!dropped.ok()) {
-        head_->KeepUnstored(series);
-        return dropped;
-      }
-      head_->Forget(series);
-      metrics_.head_series.Set(static_cast<double>(head_->index().size()));
+      series = head_->DropBefore(WindowStartMs(window));
+      metadata = head_->SweepMetadata(oldest_ms);
     }
-    VIGIE_RETURN_IF_ERROR(blocks_->DropWindowsBefore(window));
-    VIGIE_RETURN_IF_ERROR(blocks_->DropMetadata(metadata));
-    kept_window_ = window;
-    reclaim_ = true;
+    const absl::Status dropped = blocks_->DropSeries(series);
+    HeadWriterLock lock(head_lock_);
+    if (!dropped.ok()) {
+      head_->KeepUnstored(series);
+      return dropped;
+    }
+    head_->Forget(series);
+    metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   }
-  if (reclaim_ && blocks_->ReclaimWindowsBefore(window)) {
-    reclaim_ = false;
-    metrics_.block_bytes.Set(static_cast<double>(blocks_->bytes_on_disk()));
-  }
+  VIGIE_RETURN_IF_ERROR(blocks_->DropBefore(WindowStartMs(window)));
+  VIGIE_RETURN_IF_ERROR(blocks_->DropMetadata(metadata));
+  kept_window_ = window;
+  blocks_->Reclaim();
+  metrics_.block_bytes.Set(static_cast<double>(blocks_->bytes_on_disk()));
   return absl::OkStatus();
 }
 

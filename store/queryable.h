@@ -43,9 +43,12 @@ class SampleIterator {
  public:
   virtual ~SampleIterator() = default;
   // Replaces `*batch`, which may be used again and again. False at the end.
-  // kDataLoss names the file and range that cannot be read; kFailedPrecondition
-  // and kResourceExhausted come from the byte account.
+  // kUnavailable if the disk refuses; kFailedPrecondition and
+  // kResourceExhausted come from the byte account.
   virtual absl::StatusOr<bool> Next(SampleBatch* batch) = 0;
+  // Once Next was false: what had to be left out because its bytes are wrong
+  // or gone, naming file and time, for the `warnings` of an answer.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 // What a Select found. Valid without the Queryable's help until destroyed;

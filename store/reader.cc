@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "base/status_macros.h"
 #include "store/selection.h"
+#include "store/windows.h"
 
 namespace vigie::store {
 namespace {
@@ -140,22 +141,21 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
           index.Match(request.tenant.name, request.matchers, context.stop));
       ScopedCharge candidates(context.account);
       VIGIE_RETURN_IF_ERROR(candidates.Add(ids.size() * sizeof(ids[0])));
-      const int32_t first = NearestWindowOf(request.range.min_ms);
-      const int32_t last = NearestWindowOf(request.range.max_ms);
       size_t steps = 0;
       for (const uint64_t id : ids) {
         VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
         const MemSeries& series = *head_.Find(id);
         if (!MayHaveSamples(series, request.range)) continue;
-        SelectedSeries selected{
-            index.LabelsOf(id), id, index.MetricHashOf(id), {}, {}};
-        selected.windows.push_back(
-            {std::max(first, NearestWindowOf(series.first_ms)),
-             std::min(last, NearestWindowOf(series.newest_ms))});
+        SelectedSeries selected;
+        selected.labels = index.LabelsOf(id);
+        selected.metric_hash = index.MetricHashOf(id);
+        selected.ids.push_back({id, NearestDayOf(series.first_ms),
+                                NearestDayOf(series.newest_ms)});
+        selected.head_id = id;
         head_.Read(id, request.range, &selected.head);
         VIGIE_RETURN_IF_ERROR(
-            charge(sizeof(selected) + selected.labels.bytes().size() +
-                   selected.windows.size() * sizeof(WindowSet::Run) +
+            charge(sizeof(selected) + sizeof(SelectedId) +
+                   selected.labels.bytes().size() +
                    static_cast<size_t>(BytesOf(selected.head))));
         selection->series.push_back(std::move(selected));
       }

@@ -6,20 +6,27 @@
 #include <string>
 #include <vector>
 
-#include "store/blocks.h"
+#include "store/block_snapshot.h"
 #include "store/queryable.h"
 #include "store/sample_columns.h"
 #include "store/store_metrics.h"
-#include "store/windows.h"
 
 namespace vigie::store {
 
+// An id whose samples are part of a series.
+struct SelectedId {
+  uint64_t id = 0;
+  // Blocks have nothing of it outside of these days: a hint that saves looking.
+  int32_t first_day = 0;
+  int32_t last_day = 0;
+};
+
 struct SelectedSeries {
   Labels labels;
-  uint64_t id = 0;
   uint32_t metric_hash = 0;
-  std::vector<WindowSet::Run> windows;  // those within the range
-  SampleRuns head;                      // what no block holds
+  std::vector<SelectedId> ids;  // ascending: all that had these labels
+  uint64_t head_id = 0;         // whose samples these are
+  SampleRuns head;              // what no block holds
 };
 
 struct Selection {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -23,6 +24,10 @@ namespace vigie::store {
 
 struct StoreOptions {
   int64_t retention_ms = 30LL * 86'400'000;  // 0 keeps everything
+  // Tenants of whom more or less is kept than that.
+  std::map<std::string, int64_t, std::less<>> tenant_retention_ms;
+  // The oldest days go until log and blocks fit into it; 0: no bound.
+  uint64_t retention_bytes = 0;
   int64_t out_of_order_window_ms = 30 * 60'000;
   int64_t future_window_ms = 10 * 60'000;
   int64_t seal_interval_ms = 30 * 60'000;

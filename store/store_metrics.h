@@ -23,6 +23,8 @@ struct StoreMetrics {
   prometheus::Counter& read_conflicts;
   prometheus::Counter& seals;
   prometheus::Counter& seal_failures;
+  prometheus::Counter& merges;
+  prometheus::Counter& merge_failures;
   prometheus::Gauge& head_series;
   prometheus::Gauge& head_samples;
   prometheus::Gauge& inflight_bytes;

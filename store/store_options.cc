@@ -39,6 +39,28 @@ absl::StatusOr<StoreOptions> ParseStoreOptions(const yaml::Node& section) {
   VIGIE_RETURN_IF_ERROR(ReadDuration(&map, "retention", kHourMs, 100 * kYearMs,
                                      /*zero_allowed=*/true,
                                      &options.retention_ms));
+  if (const yaml::Node* node = map.Find("tenant_retention")) {
+    VIGIE_ASSIGN_OR_RETURN(yaml::MapReader tenants, node->AsMap());
+    for (const auto& [tenant, value] : tenants.Entries()) {
+      VIGIE_ASSIGN_OR_RETURN(const int64_t retention_ms, value.AsDurationMs());
+      if (retention_ms != 0 &&
+          (retention_ms < kHourMs || retention_ms > 100 * kYearMs)) {
+        return value.Error(fmt::format(
+            "tenant_retention must be 0 or between "
+            "{} and {}",
+            FormatDurationMs(kHourMs), FormatDurationMs(100 * kYearMs)));
+      }
+      options.tenant_retention_ms[tenant] = retention_ms;
+    }
+  }
+  if (const yaml::Node* node = map.Find("retention_bytes")) {
+    constexpr int64_t kMin = 64 << 20, kMax = int64_t{1} << 60;
+    VIGIE_ASSIGN_OR_RETURN(const int64_t value, node->AsBytes());
+    if (value != 0 && (value < kMin || value > kMax)) {
+      return node->Error("retention_bytes must be 0 or at least 64MiB");
+    }
+    options.retention_bytes = static_cast<uint64_t>(value);
+  }
   VIGIE_RETURN_IF_ERROR(ReadDuration(&map, "out_of_order_window", 0, 7 * kDayMs,
                                      /*zero_allowed=*/true,
                                      &options.out_of_order_window_ms));

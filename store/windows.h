@@ -1,12 +1,10 @@
 // Windows cut time into spans of six hours, counted from the epoch: blocks are
-// kept, read and dropped by window. A WindowSet says in which ones a series
-// has samples.
-// Thread-compatible.
+// sealed, read and dropped by window, and merged by day.
+// Thread-safe: no state.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <vector>
 
 #include "model/time_range.h"
 
@@ -36,84 +34,20 @@ inline int64_t WindowEndMs(int32_t window) {  // its last millisecond
   return WindowStartMs(window) + (kWindowMs - 1);
 }
 
-// Runs of consecutive windows, ascending: a series that reports without a
-// pause has one.
-class WindowSet {
- public:
-  struct Run {
-    int32_t first = 0;
-    int32_t last = 0;
-    friend bool operator==(const Run&, const Run&) = default;
-  };
+// Days, likewise counted from the epoch: four windows each. What is merged is
+// kept by day.
+inline constexpr int32_t kWindowsADay = 4;
+inline constexpr int64_t kDayMs = kWindowsADay * kWindowMs;
 
-  void Add(int32_t window) {
-    // The hot path: the newest window again.
-    if (!runs_.empty() && runs_.back().first <= window &&
-        window <= runs_.back().last) {
-      return;
-    }
-    auto it = std::lower_bound(
-        runs_.begin(), runs_.end(), window,
-        [](const Run& run, int32_t w) { return run.last < w; });
-    if (it != runs_.end() && it->first <= window) return;
-    const bool joins_before =
-        it != runs_.begin() && std::prev(it)->last == window - 1;
-    const bool joins_after = it != runs_.end() && it->first == window + 1;
-    if (joins_before && joins_after) {
-      std::prev(it)->last = it->last;
-      runs_.erase(it);
-    } else if (joins_before) {
-      std::prev(it)->last = window;
-    } else if (joins_after) {
-      it->first = window;
-    } else {
-      runs_.insert(it, {window, window});
-    }
-  }
-
-  // For runs read back, ascending; false if they are not.
-  bool AddRun(Run run) {
-    if (run.first > run.last ||
-        (!runs_.empty() && run.first <= runs_.back().last)) {
-      return false;
-    }
-    runs_.push_back(run);
-    return true;
-  }
-
-  void RemoveBefore(int32_t window) {
-    std::erase_if(runs_, [&](const Run& run) { return run.last < window; });
-    if (!runs_.empty()) {
-      runs_.front().first = std::max(runs_.front().first, window);
-    }
-  }
-
-  bool Overlaps(int32_t first, int32_t last) const {
-    const auto it = std::lower_bound(
-        runs_.begin(), runs_.end(), first,
-        [](const Run& run, int32_t w) { return run.last < w; });
-    return it != runs_.end() && it->first <= last;
-  }
-  bool Overlaps(const TimeRange& range) const {
-    return !range.empty() && Overlaps(NearestWindowOf(range.min_ms),
-                                      NearestWindowOf(range.max_ms));
-  }
-
-  // The runs, cut to [first, last].
-  std::vector<Run> Within(int32_t first, int32_t last) const {
-    std::vector<Run> cut;
-    for (const Run& run : runs_) {
-      if (run.last < first || run.first > last) continue;
-      cut.push_back({std::max(run.first, first), std::min(run.last, last)});
-    }
-    return cut;
-  }
-
-  bool empty() const { return runs_.empty(); }
-  const std::vector<Run>& runs() const { return runs_; }
-
- private:
-  std::vector<Run> runs_;
-};
+inline int32_t DayOfWindow(int32_t window) { return window >> 2; }
+inline int32_t FirstWindowOf(int32_t day) { return day * kWindowsADay; }
+inline int32_t DayOf(int64_t time_ms) { return DayOfWindow(WindowOf(time_ms)); }
+inline int32_t NearestDayOf(int64_t time_ms) {
+  return DayOfWindow(NearestWindowOf(time_ms));
+}
+inline int64_t DayStartMs(int32_t day) { return int64_t{day} * kDayMs; }
+inline int64_t DayEndMs(int32_t day) {  // its last millisecond
+  return DayStartMs(day) + (kDayMs - 1);
+}
 
 }  // namespace vigie::store

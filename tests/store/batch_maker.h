@@ -111,6 +111,9 @@ inline Stored StoredIn(const Queryable& queryable, TimeRange range = {},
       EXPECT_EQ(found.size(), before + batch.times_ms.size())
           << "a time is there twice";
     }
+    for (const std::string& warning : samples->warnings()) {
+      fail(absl::DataLossError(warning));
+    }
     if (!found.empty()) stored[(*snapshot)->labels(i)] = std::move(found);
   }
   for (const std::string& warning : (*snapshot)->warnings()) {

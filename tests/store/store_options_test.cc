@@ -18,12 +18,17 @@ absl::StatusOr<StoreOptions> Parse(std::string_view text) {
 
 TEST(StoreOptionsTest, ReadsEveryKey) {
   const auto options = Parse(
-      "retention: 15d\nout_of_order_window: 1h\nfuture_window: 5m\n"
+      "retention: 15d\ntenant_retention: {acme: 7d, all: 0}\n"
+      "retention_bytes: 10GiB\nout_of_order_window: 1h\nfuture_window: 5m\n"
       "seal_interval: 10m\nchunk_samples_max: 120\n"
       "inflight_bytes_max: 128MiB\ndurability: os\n");
 
   ASSERT_THAT(options, IsOk());
   EXPECT_EQ(options->retention_ms, 15 * 86'400'000LL);
+  EXPECT_EQ(options->tenant_retention_ms,
+            (std::map<std::string, int64_t, std::less<>>{
+                {"acme", 7 * 86'400'000LL}, {"all", 0}}));
+  EXPECT_EQ(options->retention_bytes, uint64_t{10} << 30);
   EXPECT_EQ(options->out_of_order_window_ms, 3'600'000);
   EXPECT_EQ(options->future_window_ms, 300'000);
   EXPECT_EQ(options->seal_interval_ms, 600'000);
@@ -40,6 +45,8 @@ TEST(StoreOptionsTest, AbsentKeysKeepTheirDefaultsAndZeroKeepsEverything) {
 TEST(StoreOptionsTest, WhatIsOutOfBoundsOrUnknownIsNamedWithItsPlace) {
   const std::pair<const char*, const char*> cases[] = {
       {"retention: 5m", "vigie.yml:1:12: retention must be 0 or between 1h"},
+      {"tenant_retention: {acme: 5m}", "vigie.yml:1:26: tenant_retention must"},
+      {"retention_bytes: 1KB", "vigie.yml:1:18: retention_bytes must be 0 or"},
       {"seal_interval: 1ms", "vigie.yml:1:16: seal_interval must be between"},
       {"chunk_samples_max: 513", "vigie.yml:1:20: chunk_samples_max must be"},
       {"inflight_bytes_max: 1", "vigie.yml:1:21: inflight_bytes_max must be"},

@@ -227,7 +227,7 @@ TEST(StorePowerTest, EveryPromiseIsKeptOverPowerCutsAndKills) {
       static_cast<unsigned long long>(cuts),
       static_cast<unsigned long long>(while_opening));
   // The dice must have shown all of it, or this test shows nothing.
-  EXPECT_GT(acknowledged, 20 * seeds);
+  EXPECT_GT(acknowledged, 15 * seeds);
   EXPECT_GT(applied, 0u);
   EXPECT_GT(unapplied, seeds / 10);
   EXPECT_GT(cuts, seeds / 2);

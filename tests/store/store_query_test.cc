@@ -212,18 +212,23 @@ TEST_F(StoreQueryTest, ADamagedBlockIsNamedAndOtherSeriesAreServed) {
   size_t served = 0, lost = 0;
   for (size_t i = 0; i < (*snapshot)->size(); ++i) {
     SampleBatch batch;
-    const auto more = (*snapshot)->Samples(i)->Next(&batch);
-    if (more.ok()) {
+    const auto samples = (*snapshot)->Samples(i);
+    size_t found = 0;
+    absl::StatusOr<bool> more = true;
+    while ((more = samples->Next(&batch)).ok() && *more) {
+      found += batch.times_ms.size();
+    }
+    ASSERT_THAT(more, IsOk());
+    if (found == 1000) {  // warned of, perhaps, as its neighbour is lost
       ++served;
       continue;
     }
     ++lost;
     EXPECT_THAT(
-        more.status(),
-        testing::HasError(absl::StatusCode::kDataLoss,
-                          ::testing::AllOf(::testing::HasSubstr("noise{job="),
-                                           ::testing::HasSubstr("Corruption"),
-                                           ::testing::HasSubstr(".sst"))));
+        samples->warnings(),
+        ::testing::ElementsAre(::testing::AllOf(
+            ::testing::HasSubstr("hot-"), ::testing::HasSubstr("Corruption"),
+            ::testing::HasSubstr(largest.filename().string()))));
   }
   EXPECT_GT(served, 0u);
   EXPECT_GT(lost, 0u);

@@ -2,8 +2,7 @@
 
 #include <gmock/gmock.h>
 
-#include <random>
-#include <set>
+#include <limits>
 
 namespace vigie::store {
 namespace {
@@ -20,27 +19,16 @@ TEST(WindowsTest, TimesBeforeTheEpochBelongToNegativeWindows) {
   EXPECT_EQ(WindowEndMs(-1), -1);
 }
 
-TEST(WindowSetTest, IsTheSetOfWhatWasAddedWhateverTheOrder) {
-  for (uint64_t seed = 1; seed <= 50; ++seed) {
-    SCOPED_TRACE(seed);
-    std::mt19937_64 random(seed);
-    WindowSet set;
-    std::set<int32_t> expected;
-    for (int i = 0; i < 60; ++i) {
-      const auto window = static_cast<int32_t>(random() % 80) - 40;
-      set.Add(window);
-      expected.insert(window);
-    }
-    const auto before = static_cast<int32_t>(random() % 80) - 40;
-    set.RemoveBefore(before);
-    expected.erase(expected.begin(), expected.lower_bound(before));
-    for (int32_t w = -45; w < 45; ++w) {
-      EXPECT_EQ(set.Overlaps(w, w), expected.contains(w)) << w;
-    }
-    for (size_t i = 1; i < set.runs().size(); ++i) {
-      EXPECT_LT(set.runs()[i - 1].last + 1, set.runs()[i].first);
-    }
-  }
+TEST(WindowsTest, ADayIsFourWindowsOnBothSidesOfTheEpoch) {
+  EXPECT_EQ(DayOf(0), 0);
+  EXPECT_EQ(DayOf(kDayMs - 1), 0);
+  EXPECT_EQ(DayOf(-1), -1);
+  EXPECT_EQ(DayOf(-kDayMs), -1);
+  EXPECT_EQ(DayOf(-kDayMs - 1), -2);
+  EXPECT_EQ(DayOfWindow(FirstWindowOf(-3)), -3);
+  EXPECT_EQ(DayOfWindow(FirstWindowOf(-3) + kWindowsADay - 1), -3);
+  EXPECT_EQ(DayStartMs(-1), -kDayMs);
+  EXPECT_EQ(DayEndMs(-1), -1);
 }
 
 }  // namespace

@@ -1,0 +1,473 @@
+#include "store/block_catalog.h"
+
+#include <fmt/format.h>
+#include <rocksdb/db.h>
+#include <rocksdb/metadata.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+
+namespace vigie::store {
+namespace {
+
+// How far behind the newest window one may be to get a family of its own.
+constexpr int32_t kHotWindowsBehind = 12;
+
+rocksdb::WriteOptions Synced() {
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return options;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<BlockCatalog>> BlockCatalog::Load(
+    RocksTables& tables) {
+  std::unique_ptr<BlockCatalog> catalog(new BlockCatalog(tables));
+  MutexLock lock(catalog->mutex_);
+  auto& self = *catalog;
+  VIGIE_RETURN_IF_ERROR(tables.Scan(
+      Table::kWindows, nullptr, "",
+      [&](std::string_view key, std::string_view value)
+          ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
+            VIGIE_ASSIGN_OR_RETURN(const WindowsRow row,
+                                   ParseWindowsRow(key, value));
+            switch (row.kind) {
+              case WindowsRow::Kind::kColdDay:
+                self.cold_[row.day.day] =
+                    std::make_shared<const ColdDay>(row.day);
+                break;
+              case WindowsRow::Kind::kSealedWindow:
+                self.rows_[{row.window.window, row.window.seal}] = row.window;
+                self.last_seal_ = std::max(self.last_seal_, row.window.seal);
+                break;
+              case WindowsRow::Kind::kNextGeneration:
+                self.next_generation_ =
+                    std::max(self.next_generation_, row.next_generation);
+            }
+            return absl::OkStatus();
+          }));
+  VIGIE_RETURN_IF_ERROR(tables.Scan(
+      Table::kTombstones, nullptr, "",
+      [&](std::string_view key, std::string_view value)
+          ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
+            VIGIE_ASSIGN_OR_RETURN(const uint32_t number,
+                                   ParseTombstoneKey(key));
+            VIGIE_ASSIGN_OR_RETURN(Tombstone tombstone, ParseTombstone(value));
+            self.next_tombstone_ = number + 1;
+            // A number may not be given again to a merge that comes later.
+            self.next_generation_ =
+                std::max(self.next_generation_, tombstone.generation + 1);
+            self.last_seal_ = std::max(self.last_seal_, tombstone.seal);
+            self.tombstones_[number] =
+                std::make_shared<const Tombstone>(std::move(tombstone));
+            return absl::OkStatus();
+          }));
+
+  // What a crash left: families of windows that have no row of their own.
+  self.hot_ = tables.TakeHotFamilies();
+  std::set<int32_t> owners;
+  for (const auto& [at, row] : self.rows_) {
+    if (!row.late) owners.insert(row.window);
+  }
+  for (auto it = self.hot_.begin(); it != self.hot_.end();) {
+    if (owners.erase(it->first) > 0) {
+      ++it;
+      continue;
+    }
+    VIGIE_RETURN_IF_ERROR(tables.Drop(*it->second));
+    it = self.hot_.erase(it);
+  }
+  if (!owners.empty()) {
+    return absl::DataLossError(
+        fmt::format("blocks: table hot-{}: missing, although table windows "
+                    "names it",
+                    *owners.begin()));
+  }
+  // And files of merged days that are no longer served.
+  std::vector<rocksdb::LiveFileMetaData> files;
+  tables.db().GetLiveFilesMetaData(&files);
+  for (const rocksdb::LiveFileMetaData& file : files) {
+    if (file.column_family_name != tables.at(Table::kCold)->name()) continue;
+    const std::string place = file.smallestkey.substr(0, 8);
+    bool served = false;
+    for (const auto& [day, cold] : self.cold_) {
+      served = served || place == ColdPlace(day, cold->generation);
+    }
+    if (served) continue;
+    const absl::Status status =
+        tables.DeleteFiles(*tables.at(Table::kCold), place, EndOfPlace(place));
+    if (!status.ok()) spdlog::warn("store: {}", MessageOf(status));
+  }
+  self.late_is_dirty_ = true;  // perhaps
+  self.Rebuild();
+  return catalog;
+}
+
+std::shared_ptr<const BlockView> BlockCatalog::view() const {
+  MutexLock lock(mutex_);
+  return view_;
+}
+
+std::vector<std::shared_ptr<Family>> BlockCatalog::HotFamilies() const {
+  MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<Family>> families;
+  for (const auto& [window, family] : hot_) families.push_back(family);
+  return families;
+}
+
+int32_t BlockCatalog::newest_window() const {
+  MutexLock lock(mutex_);
+  return rows_.empty() ? INT32_MIN : rows_.rbegin()->first.first;
+}
+
+absl::StatusOr<std::shared_ptr<Family>> BlockCatalog::FamilyFor(
+    int32_t window, int32_t newest) {
+  {
+    MutexLock lock(mutex_);
+    if (const auto it = hot_.find(window); it != hot_.end()) return it->second;
+    if (int64_t{newest} - window >= kHotWindowsBehind ||
+        hot_.size() >= kHotWindowsMax) {
+      return tables_.at(Table::kLate);
+    }
+  }
+  VIGIE_ASSIGN_OR_RETURN(std::shared_ptr<Family> family,
+                         tables_.CreateHot(window));
+  MutexLock lock(mutex_);
+  return hot_[window] = std::move(family);
+}
+
+void BlockCatalog::Sealed(const std::vector<SealedWindow>& rows) {
+  MutexLock lock(mutex_);
+  for (const SealedWindow& row : rows) {
+    rows_[{row.window, row.seal}] = row;
+    last_seal_ = std::max(last_seal_, row.seal);
+  }
+  Rebuild();
+}
+
+std::vector<SealedWindow> BlockCatalog::RowsOf(int32_t day) const {
+  MutexLock lock(mutex_);
+  std::vector<SealedWindow> found;
+  for (auto it = rows_.lower_bound({FirstWindowOf(day), 0});
+       it != rows_.end() && DayOfWindow(it->first.first) == day; ++it) {
+    found.push_back(it->second);
+  }
+  return found;
+}
+
+std::vector<DayState> BlockCatalog::Days() const {
+  MutexLock lock(mutex_);
+  std::map<int32_t, DayState> days;
+  for (const auto& [day, cold] : cold_) {
+    DayState& state = days[day];
+    state.generation = cold->generation;
+    state.cold_samples = cold->samples;
+    state.cold_bytes = cold->bytes;
+  }
+  for (const auto& [at, row] : rows_) {
+    DayState& state = days[DayOfWindow(row.window)];
+    state.hot_samples += row.samples;
+    state.hot_bytes += row.bytes;
+    ++state.hot_rows;
+  }
+  std::vector<DayState> found;
+  for (auto& [day, state] : days) {
+    state.day = day;
+    for (const auto& [number, tombstone] : tombstones_) {
+      state.has_tombstones =
+          state.has_tombstones || Applies(*tombstone, day, day);
+    }
+    found.push_back(state);
+  }
+  return found;
+}
+
+absl::Status BlockCatalog::WriteMergeRows(const ColdDay& merged,
+                                          const std::vector<SealedWindow>& rows,
+                                          FileSet* files) const {
+  FileWriter writer(tables_, tables_.at(Table::kWindows), files);
+  VIGIE_RETURN_IF_ERROR(
+      merged.samples == 0
+          ? writer.Delete(ColdDayKey(merged.day))
+          : writer.Put(ColdDayKey(merged.day), EncodeColdDay(merged)));
+  VIGIE_RETURN_IF_ERROR(writer.Put(
+      kNextGenerationKey, EncodeNextGeneration(merged.generation + 1)));
+  for (const SealedWindow& row : rows) {  // ascending, as keys are
+    VIGIE_RETURN_IF_ERROR(writer.Delete(SealedWindowKey(row.window, row.seal)));
+  }
+  return writer.Finish();
+}
+
+bool BlockCatalog::StillThere(const BlockView& view, int32_t day,
+                              const std::vector<SealedWindow>& rows) const {
+  std::shared_ptr<const ColdDay> before;
+  if (const auto places = view.days.find(day); places != view.days.end()) {
+    before = places->second.front().cold;
+  }
+  MutexLock lock(mutex_);
+  for (const SealedWindow& row : rows) {
+    if (!rows_.contains({row.window, row.seal})) return false;
+  }
+  const auto now = cold_.find(day);
+  return now == cold_.end() ? before == nullptr : now->second == before;
+}
+
+void BlockCatalog::Merged(const ColdDay& merged,
+                          const std::vector<SealedWindow>& rows) {
+  MutexLock lock(mutex_);
+  if (const auto old = cold_.find(merged.day); old != cold_.end()) {
+    replaced_.emplace_back(ColdPlace(merged.day, old->second->generation),
+                           old->second);
+    cold_.erase(old);
+  }
+  if (merged.samples > 0) {
+    cold_[merged.day] = std::make_shared<const ColdDay>(merged);
+  }
+  Forget(rows);
+  Rebuild();
+}
+
+uint32_t BlockCatalog::NewGeneration() {
+  MutexLock lock(mutex_);
+  return next_generation_++;
+}
+
+// Takes rows away, and the families that no row names any more.
+void BlockCatalog::Forget(const std::vector<SealedWindow>& rows) {
+  for (const SealedWindow& row : rows) {
+    rows_.erase({row.window, row.seal});
+    late_is_dirty_ = late_is_dirty_ || row.late;
+  }
+  for (const SealedWindow& row : rows) {
+    const auto family = hot_.find(row.window);
+    if (family == hot_.end()) continue;
+    bool used = false;
+    for (auto it = rows_.lower_bound({row.window, 0});
+         it != rows_.end() && it->first.first == row.window; ++it) {
+      used = used || !it->second.late;
+    }
+    if (used) continue;
+    if (const absl::Status status = tables_.Drop(*family->second);
+        !status.ok()) {
+      // It stays, unread, for the next seal of that window or the next start.
+      spdlog::warn("store: {}", MessageOf(status));
+      continue;
+    }
+    hot_.erase(family);
+  }
+}
+
+absl::Status BlockCatalog::DropRows(const std::vector<SealedWindow>& rows,
+                                    const std::vector<int32_t>& days) {
+  if (rows.empty() && days.empty()) return absl::OkStatus();
+  rocksdb::WriteBatch batch;
+  rocksdb::ColumnFamilyHandle* table = tables_.at(Table::kWindows)->handle();
+  for (const SealedWindow& row : rows) {
+    batch.Delete(table, SealedWindowKey(row.window, row.seal));
+  }
+  for (const int32_t day : days) batch.Delete(table, ColdDayKey(day));
+  VIGIE_RETURN_IF_ERROR(
+      FromRocks(tables_.db().Write(Synced(), &batch), "drop windows"));
+  MutexLock lock(mutex_);
+  for (const int32_t day : days) {
+    const auto it = cold_.find(day);
+    if (it == cold_.end()) continue;
+    replaced_.emplace_back(ColdPlace(day, it->second->generation), it->second);
+    cold_.erase(it);
+  }
+  Forget(rows);
+  Rebuild();
+  return absl::OkStatus();
+}
+
+absl::Status BlockCatalog::DropBefore(int64_t time_ms) {
+  std::vector<SealedWindow> rows;
+  std::vector<int32_t> days;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [at, row] : rows_) {
+      if (WindowEndMs(row.window) < time_ms) rows.push_back(row);
+    }
+    for (const auto& [day, cold] : cold_) {
+      if (DayEndMs(day) < time_ms) days.push_back(day);
+    }
+  }
+  return DropRows(rows, days);
+}
+
+absl::Status BlockCatalog::DropDay(int32_t day) {
+  bool merged = false;
+  {
+    MutexLock lock(mutex_);
+    merged = cold_.contains(day);
+  }
+  return DropRows(RowsOf(day),
+                  merged ? std::vector<int32_t>{day} : std::vector<int32_t>{});
+}
+
+absl::Status BlockCatalog::AddTombstone(Tombstone tombstone) {
+  uint32_t number = 0;
+  {
+    MutexLock lock(mutex_);
+    number = next_tombstone_++;
+    tombstone.seal = last_seal_;
+    // A merge under way may have read the samples already, so it counts as
+    // one that does not know of this.
+    tombstone.generation = next_generation_ - 1;
+  }
+  VIGIE_RETURN_IF_ERROR(FromRocks(
+      tables_.db().Put(Synced(), tables_.at(Table::kTombstones)->handle(),
+                       TombstoneKey(number), EncodeTombstone(tombstone)),
+      "tombstones"));
+  MutexLock lock(mutex_);
+  tombstones_[number] = std::make_shared<const Tombstone>(std::move(tombstone));
+  Rebuild();
+  return absl::OkStatus();
+}
+
+bool BlockCatalog::Applies(const Tombstone& tombstone, int32_t first_day,
+                           int32_t last_day) const {
+  for (const auto& [at, row] : rows_) {
+    const TimeRange range{WindowStartMs(row.window), WindowEndMs(row.window)};
+    const int32_t day = DayOfWindow(row.window);
+    if (day >= first_day && day <= last_day && row.seal <= tombstone.seal &&
+        range.Overlaps(tombstone.range)) {
+      return true;
+    }
+  }
+  for (const auto& [day, cold] : cold_) {
+    const TimeRange range{DayStartMs(day), DayEndMs(day)};
+    if (day >= first_day && day <= last_day &&
+        cold->generation <= tombstone.generation &&
+        range.Overlaps(tombstone.range)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+absl::Status BlockCatalog::SweepTombstones() {
+  rocksdb::WriteBatch batch;
+  std::vector<uint32_t> done;
+  {
+    MutexLock lock(mutex_);
+    for (const auto& [number, tombstone] : tombstones_) {
+      if (Applies(*tombstone, INT32_MIN, INT32_MAX)) continue;
+      batch.Delete(tables_.at(Table::kTombstones)->handle(),
+                   TombstoneKey(number));
+      done.push_back(number);
+    }
+  }
+  if (done.empty()) return absl::OkStatus();
+  VIGIE_RETURN_IF_ERROR(
+      FromRocks(tables_.db().Write(Synced(), &batch), "tombstones"));
+  MutexLock lock(mutex_);
+  for (const uint32_t number : done) tombstones_.erase(number);
+  Rebuild();
+  return absl::OkStatus();
+}
+
+void BlockCatalog::Rebuild() {
+  auto view = std::make_shared<BlockView>();
+  view->last_seal = last_seal_;
+  view->tombstones = tombstones_;
+  for (const auto& [day, cold] : cold_) {
+    BlockPlace& place = view->days[day].emplace_back();
+    place.family = tables_.at(Table::kCold);
+    place.prefix = ColdPlace(day, cold->generation);
+    place.start_ms = DayStartMs(day);
+    place.end_ms = DayEndMs(day);
+    place.cold = cold;
+    place.samples = cold->samples;
+    place.bytes = cold->bytes;
+  }
+  std::map<std::pair<int32_t, bool>, BlockPlace> places;
+  for (const auto& [at, row] : rows_) {  // by window, then seal
+    BlockPlace& place = places[{row.window, row.late}];
+    if (place.family == nullptr) {
+      place.family =
+          row.late ? tables_.at(Table::kLate) : hot_.find(row.window)->second;
+      if (row.late) place.prefix = LatePlace(row.window);
+      place.start_ms = WindowStartMs(row.window);
+      place.end_ms = WindowEndMs(row.window);
+      place.first_seal = row.seal;
+    }
+    place.samples += row.samples;
+    place.bytes += row.bytes;
+  }
+  for (auto& [at, place] : places) {
+    view->days[DayOfWindow(at.first)].push_back(std::move(place));
+  }
+  view_ = std::move(view);
+}
+
+bool BlockCatalog::Reclaim() {
+  std::vector<std::string> done;
+  std::vector<std::pair<std::string, std::string>> dead;
+  uint32_t last_seal = 0;
+  {
+    MutexLock lock(mutex_);
+    std::erase_if(replaced_, [&](const auto& one) {
+      if (!one.second.expired()) return false;
+      done.push_back(one.first);
+      return true;
+    });
+    if (late_is_dirty_) {
+      // Everything between the windows that count, up to the seal of now.
+      std::string from;
+      for (const auto& [at, row] : rows_) {
+        if (!row.late) continue;
+        const std::string place = LatePlace(row.window);
+        if (from < place) dead.emplace_back(from, place);
+        from = EndOfPlace(place);
+      }
+      dead.emplace_back(from, std::string());
+      last_seal = last_seal_;
+      late_is_dirty_ = false;
+    }
+  }
+  for (const std::string& place : done) {
+    const absl::Status status = tables_.DeleteFiles(*tables_.at(Table::kCold),
+                                                    place, EndOfPlace(place));
+    if (!status.ok()) spdlog::warn("store: {}", MessageOf(status));
+  }
+  uint64_t deleted = 0;
+  for (const auto& [begin, end] : dead) {
+    const absl::Status status = DeleteLate(begin, end, last_seal, &deleted);
+    if (status.ok()) continue;
+    spdlog::warn("store: {}", MessageOf(status));
+    MutexLock lock(mutex_);
+    late_is_dirty_ = true;  // tried again
+  }
+  return deleted > 0;
+}
+
+absl::Status BlockCatalog::DeleteLate(const std::string& begin,
+                                      const std::string& end,
+                                      uint32_t last_seal, uint64_t* deleted) {
+  constexpr size_t kWindowBytes = 4;
+  absl::Status status;
+  VIGIE_RETURN_IF_ERROR(tables_.DeleteRows(
+      Table::kLate, [&](std::string_view key, std::string_view) {
+        if (key < begin) return RowFate::kKeep;
+        if (!end.empty() && key >= end) return RowFate::kStop;
+        const auto parts =
+            ParseChunkKey(key.substr(std::min(key.size(), kWindowBytes)));
+        if (!parts.ok()) {
+          status = parts.status();
+          return RowFate::kStop;
+        }
+        if (parts->seal > last_seal) return RowFate::kKeep;
+        ++*deleted;
+        return RowFate::kDelete;
+      }));
+  return status;
+}
+
+}  // namespace vigie::store

@@ -1,0 +1,307 @@
+#include "store/block_snapshot.h"
+
+#include <fmt/format.h>
+#include <rocksdb/db.h>
+#include <rocksdb/iterator.h>
+#include <rocksdb/metadata.h>
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/time/time.h"
+#include "base/mutex.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "store/block_catalog.h"
+#include "store/deleted_samples.h"
+#include "store/rocks_tables.h"
+
+namespace vigie::store {
+namespace {
+
+constexpr size_t kIdleIteratorsMax = 4;  // a family
+constexpr size_t kColumnBytesMax = 8 << 20;
+
+std::string_view ToView(const rocksdb::Slice& s) {
+  return {s.data(), s.size()};
+}
+
+std::string FormatTimeMs(int64_t time_ms) {
+  return absl::FormatTime(absl::RFC3339_full, absl::FromUnixMillis(time_ms),
+                          absl::UTCTimeZone());
+}
+
+// Rows of a table as a snapshot has them.
+class IndexCursor final : public RowCursor {
+ public:
+  explicit IndexCursor(std::unique_ptr<rocksdb::Iterator> it)
+      : it_(std::move(it)) {}
+
+  absl::StatusOr<bool> Seek(std::string_view key) override {
+    it_->Seek(rocksdb::Slice(key.data(), key.size()));
+    return Valid();
+  }
+  absl::StatusOr<bool> Next() override {
+    it_->Next();
+    return Valid();
+  }
+  std::string_view key() const override { return ToView(it_->key()); }
+  std::string_view value() const override { return ToView(it_->value()); }
+
+ private:
+  absl::StatusOr<bool> Valid() const {
+    if (it_->Valid()) return true;
+    VIGIE_RETURN_IF_ERROR(FromRocks(it_->status(), "index"));
+    return false;
+  }
+  const std::unique_ptr<rocksdb::Iterator> it_;
+};
+
+class Snapshot final : public BlockSnapshot, private RowScan {
+ public:
+  Snapshot(std::shared_ptr<void> keeper, RocksTables& tables,
+           std::shared_ptr<const BlockView> view)
+      : keeper_(std::move(keeper)), tables_(tables), view_(std::move(view)) {
+    snapshot_ = tables_.db().GetSnapshot();
+  }
+  ~Snapshot() override {
+    {
+      MutexLock lock(mutex_);
+      idle_.clear();  // before their families can go
+    }
+    tables_.db().ReleaseSnapshot(snapshot_);
+  }
+
+  std::vector<int32_t> Days(const TimeRange& range) const override {
+    std::vector<int32_t> days;
+    if (range.empty()) return days;
+    const int32_t last = NearestDayOf(range.max_ms);
+    for (auto it = view_->days.lower_bound(NearestDayOf(range.min_ms));
+         it != view_->days.end() && it->first <= last; ++it) {
+      days.push_back(it->first);
+    }
+    return days;
+  }
+
+  absl::Status Read(int32_t day, std::string_view tenant, uint32_t metric_hash,
+                    uint64_t series_id, const TimeRange& range,
+                    std::vector<StoredChunk>* chunks,
+                    std::vector<std::string>* warnings) const override {
+    const auto places = view_->days.find(day);
+    if (places == view_->days.end()) return absl::OkStatus();
+    for (const BlockPlace& place : places->second) {
+      if (!place.range().Overlaps(range)) continue;
+      const std::string prefix =
+          SeriesPrefix(place.prefix, tenant, metric_hash, series_id);
+      VIGIE_RETURN_IF_ERROR(
+          ReadPlace(place, prefix, series_id, range, chunks, warnings));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Decode(std::string_view tenant, const StoredChunk& chunk,
+                      SampleColumns* samples) const override {
+    Columns columns(*this, *chunk.place, chunk.seal);
+    if (absl::Status status = DecodeChunk(chunk.bytes, &columns, samples);
+        !status.ok()) {
+      return Prefixed(NameOf(chunk), status);
+    }
+    for (const auto& [number, tombstone] : view_->tombstones) {
+      if (Covers(*tombstone, tenant, chunk.series_id, chunk.place->cold.get(),
+                 chunk.seal)) {
+        RemoveRange(tombstone->range, samples);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  const RowScan& index() const override { return *this; }
+
+ private:
+  std::unique_ptr<RowCursor> NewCursor() const override {
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    return std::make_unique<IndexCursor>(
+        std::unique_ptr<rocksdb::Iterator>(tables_.db().NewIterator(
+            options, tables_.at(Table::kIndex)->handle())));
+  }
+
+  using Iterator = std::unique_ptr<rocksdb::Iterator>;
+
+  static std::string NameOf(const StoredChunk& chunk) {
+    return fmt::format("blocks: {}: series {}, chunk of {} to {}",
+                       chunk.place->family->name(), chunk.series_id,
+                       FormatTimeMs(chunk.header.first_ms),
+                       FormatTimeMs(chunk.header.last_ms));
+  }
+
+  absl::Status ReadPlace(const BlockPlace& place, const std::string& prefix,
+                         uint64_t series_id, const TimeRange& range,
+                         std::vector<StoredChunk>* chunks,
+                         std::vector<std::string>* warnings) const {
+    Iterator it = TakeIterator(*place.family);
+    for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix);
+         it->Next()) {
+      const auto key =
+          ParseChunkKey(ToView(it->key()).substr(place.prefix.size()));
+      auto header = ReadChunkHeader(ToView(it->value()));
+      const absl::Status status = key.ok() ? header.status() : key.status();
+      if (absl::IsDataLoss(status)) {
+        warnings->push_back(fmt::format(
+            "blocks: {}: series {}: a chunk {} cannot be read: {}",
+            place.family->name(), series_id, When(place), MessageOf(status)));
+        continue;
+      }
+      VIGIE_RETURN_IF_ERROR(status);
+      if (key->seal < place.first_seal) continue;  // merged already
+      if (header->first_ms > range.max_ms || header->last_ms < range.min_ms) {
+        continue;
+      }
+      StoredChunk& chunk = chunks->emplace_back();
+      chunk.place = &place;
+      chunk.series_id = series_id;
+      chunk.seal = key->seal;
+      chunk.header = *header;
+      chunk.bytes = ToView(it->value());
+    }
+    const rocksdb::Status status = it->status();
+    if (status.ok()) {
+      GiveBack(*place.family, std::move(it));
+      return absl::OkStatus();
+    }
+    if (!IsDamage(status)) return FromRocks(status, place.family->name());
+    warnings->push_back(
+        fmt::format("blocks: {}: samples {} may be missing: {}{}",
+                    place.family->name(), When(place), status.ToString(),
+                    FilesUnlessNamed(place, status.ToString())));
+    return absl::OkStatus();
+  }
+
+  // RocksDB does not always say which file is damaged: then all that may be.
+  std::string FilesUnlessNamed(const BlockPlace& place,
+                               const std::string& text) const {
+    if (text.find(".sst") != std::string::npos) return "";
+    rocksdb::ColumnFamilyMetaData metadata;
+    tables_.db().GetColumnFamilyMetaData(place.family->handle(), &metadata);
+    std::string names;
+    for (const rocksdb::LevelMetaData& level : metadata.levels) {
+      for (const rocksdb::SstFileMetaData& file : level.files) {
+        if (!place.prefix.empty() &&
+            (file.largestkey < place.prefix ||
+             file.smallestkey >= EndOfPlace(place.prefix))) {
+          continue;
+        }
+        names += fmt::format("{}{}", names.empty() ? ", in one of " : ", ",
+                             file.relative_filename);
+      }
+    }
+    return names;
+  }
+
+  // Bytes that are wrong, or a file that is not there or ends early: trying
+  // again does not help.
+  static bool IsDamage(const rocksdb::Status& status) {
+    return status.IsCorruption() || status.IsPathNotFound();
+  }
+
+  static std::string When(const BlockPlace& place) {
+    return fmt::format("of {} to {}", FormatTimeMs(place.start_ms),
+                       FormatTimeMs(place.end_ms));
+  }
+
+  // The shared columns of times of a place, decoded once a snapshot.
+  class Columns final : public TimeColumnSource {
+   public:
+    Columns(const Snapshot& snapshot, const BlockPlace& place, uint32_t seal)
+        : snapshot_(snapshot), place_(place), seal_(seal) {}
+
+    absl::StatusOr<std::shared_ptr<const TimeOffsets>> Column(
+        uint32_t number) override {
+      return snapshot_.Column(place_, seal_, number);
+    }
+
+   private:
+    const Snapshot& snapshot_;
+    const BlockPlace& place_;
+    const uint32_t seal_;
+  };
+
+  absl::StatusOr<std::shared_ptr<const TimeOffsets>> Column(
+      const BlockPlace& place, uint32_t seal, uint32_t number) const {
+    const std::tuple name(&place, seal, number);
+    {
+      MutexLock lock(mutex_);
+      if (const auto it = columns_.find(name); it != columns_.end()) {
+        return it->second;
+      }
+    }
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    rocksdb::PinnableSlice packed;
+    const std::string key = TimeColumnKey(place.prefix, seal, number);
+    const rocksdb::Status status =
+        tables_.db().Get(options, place.family->handle(), key, &packed);
+    if (status.IsNotFound() || IsDamage(status)) {
+      return absl::DataLossError(fmt::format("time column {} of seal {}: {}",
+                                             number, seal, status.ToString()));
+    }
+    VIGIE_RETURN_IF_ERROR(FromRocks(status, place.family->name()));
+    VIGIE_ASSIGN_OR_RETURN(TimeOffsets offsets,
+                           UnpackTimeColumn(ToView(packed)));
+    const size_t bytes = offsets.size() * sizeof(offsets[0]);
+    auto column = std::make_shared<const TimeOffsets>(std::move(offsets));
+    MutexLock lock(mutex_);
+    if (column_bytes_ + bytes > kColumnBytesMax) {
+      columns_.clear();
+      column_bytes_ = 0;
+    }
+    if (columns_.emplace(name, column).second) column_bytes_ += bytes;
+    return column;
+  }
+
+  // An iterator costs more than a seek, and a query reads series by series.
+  Iterator TakeIterator(const Family& family) const {
+    {
+      MutexLock lock(mutex_);
+      std::vector<Iterator>& idle = idle_[&family];
+      if (!idle.empty()) {
+        Iterator it = std::move(idle.back());
+        idle.pop_back();
+        return it;
+      }
+    }
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    return Iterator(tables_.db().NewIterator(options, family.handle()));
+  }
+  void GiveBack(const Family& family, Iterator it) const {
+    MutexLock lock(mutex_);
+    std::vector<Iterator>& idle = idle_[&family];
+    if (idle.size() < kIdleIteratorsMax) idle.push_back(std::move(it));
+  }
+
+  const std::shared_ptr<void> keeper_;
+  RocksTables& tables_;
+  const std::shared_ptr<const BlockView> view_;
+  const rocksdb::Snapshot* snapshot_ = nullptr;
+  mutable Mutex mutex_;
+  mutable std::map<const Family*, std::vector<Iterator>> idle_
+      ABSL_GUARDED_BY(mutex_);
+  mutable std::map<std::tuple<const BlockPlace*, uint32_t, uint32_t>,
+                   std::shared_ptr<const TimeOffsets>>
+      columns_ ABSL_GUARDED_BY(mutex_);
+  mutable size_t column_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockSnapshot> SnapshotOf(
+    std::shared_ptr<void> keeper, RocksTables& tables,
+    std::shared_ptr<const BlockView> view) {
+  return std::make_unique<Snapshot>(std::move(keeper), tables, std::move(view));
+}
+
+}  // namespace vigie::store

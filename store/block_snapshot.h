@@ -1,0 +1,63 @@
+// BlockSnapshot: what the blocks held at one moment, series by series.
+// Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "model/time_range.h"
+#include "store/chunk.h"
+#include "store/row_scan.h"
+#include "store/sample_columns.h"
+
+namespace vigie::store {
+
+struct BlockPlace;
+struct BlockView;
+
+struct StoredChunk {
+  const BlockPlace* place = nullptr;  // valid with the snapshot
+  uint64_t series_id = 0;
+  uint32_t seal = 0;  // 0 of a merged day
+  ChunkHeader header;
+  std::string bytes;
+};
+
+class BlockSnapshot {
+ public:
+  virtual ~BlockSnapshot() = default;
+
+  // The days that have something in `range`, ascending.
+  virtual std::vector<int32_t> Days(const TimeRange& range) const = 0;
+
+  // Appends the chunks of a series in a day that overlap `range`: merged ones
+  // first, then by window and time. What cannot be read because its bytes are
+  // wrong or gone is left out, and a warning says which file or chunk, and of
+  // which time. kUnavailable if the disk refuses.
+  virtual absl::Status Read(int32_t day, std::string_view tenant,
+                            uint32_t metric_hash, uint64_t series_id,
+                            const TimeRange& range,
+                            std::vector<StoredChunk>* chunks,
+                            std::vector<std::string>* warnings) const = 0;
+
+  // Replaces `*samples` by those of the chunk that are not deleted; there may
+  // be none. kDataLoss if the bytes are wrong.
+  virtual absl::Status Decode(std::string_view tenant, const StoredChunk& chunk,
+                              SampleColumns* samples) const = 0;
+
+  // The index by day.
+  virtual const RowScan& index() const = 0;
+};
+
+class RocksTables;
+
+// `keeper` holds both until the snapshot is gone.
+std::unique_ptr<BlockSnapshot> SnapshotOf(
+    std::shared_ptr<void> keeper, RocksTables& tables,
+    std::shared_ptr<const BlockView> view);
+
+}  // namespace vigie::store

@@ -1,0 +1,136 @@
+// LocalStore's third thread: merges days that are over, oldest first, at low
+// priority; and the operations that go through merges.
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "store/day_index.h"
+#include "store/local_store.h"
+#include "store/retention.h"
+#include "store/windows.h"
+
+namespace vigie::store {
+namespace {
+
+constexpr absl::Duration kTick = absl::Seconds(10);
+constexpr int64_t kBackoffNs = 10LL * 60 * 1'000'000'000;
+constexpr int kNice = 10;
+constexpr int64_t kDeleteBytesMax = 1 << 30;
+
+}  // namespace
+
+MergeOptions LocalStore::MergeOptionsOf(std::stop_token stop) const {
+  MergeOptions options;
+  options.oldest_ms = [this](std::string_view tenant) {
+    return OldestKeptMs(options_.store, tenant, clock_.NowMs());
+  };
+  options.stop = std::move(stop);
+  options.after_step = options_.after_merge_step;
+  return options;
+}
+
+absl::Status LocalStore::MergeOne(int32_t day, const MergeOptions& options) {
+  const absl::Status status = blocks_->MergeDay(day, options);
+  if (absl::IsAborted(status)) return absl::OkStatus();  // retention took it
+  if (!status.ok()) {
+    if (!absl::IsCancelled(status)) metrics_.merge_failures.Increment();
+    return status;
+  }
+  metrics_.merges.Increment();
+  blocks_->Reclaim();
+  metrics_.block_bytes.Set(static_cast<double>(blocks_->bytes_on_disk()));
+  return absl::OkStatus();
+}
+
+void LocalStore::RunMerges(std::stop_token stop) {
+  // Of this thread alone, as Linux has it. Batches and queries go first.
+  ::setpriority(PRIO_PROCESS, 0, kNice);
+  int64_t not_before_ns = 0;
+  while (clock_.SleepFor(kTick, stop)) {
+    // Of what was replaced while queries still needed it.
+    blocks_->Reclaim();
+    if (clock_.MonotonicNs() < not_before_ns) continue;
+    const std::optional<int32_t> day =
+        DayToMerge(options_.store, blocks_->Days(), clock_.NowMs());
+    if (!day.has_value()) continue;
+    const absl::Status status = MergeOne(*day, MergeOptionsOf(stop));
+    if (status.ok() || absl::IsCancelled(status)) continue;
+    // What cannot be merged is served as it is.
+    spdlog::error("store: {}; tried again in 10 min", MessageOf(status));
+    not_before_ns = clock_.MonotonicNs() + kBackoffNs;
+  }
+}
+
+absl::Status LocalStore::Compact(const Progress& progress) {
+  progress.Report("sealing", 0, 0, "");
+  VIGIE_RETURN_IF_ERROR(Seal());
+  std::vector<DayState> days = blocks_->Days();
+  std::erase_if(days, [](const DayState& day) { return !CanBeMerged(day); });
+  uint64_t total = 0, done = 0;
+  for (const DayState& day : days) total += day.hot_samples + day.cold_samples;
+  for (const DayState& day : days) {
+    progress.Report("merging", done, total, "samples");
+    MergeOptions options = MergeOptionsOf(progress.stop);
+    options.progress = [&](uint64_t samples) {
+      progress.Report("merging", std::min(done + samples, total), total,
+                      "samples");
+    };
+    VIGIE_RETURN_IF_ERROR(MergeOne(day.day, options));
+    done += day.hot_samples + day.cold_samples;
+  }
+  progress.Report("merging", total, total, "samples");
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> LocalStore::DeleteSeries(const DeleteRequest& request,
+                                                  const Progress& progress) {
+  if (request.selectors.empty() || request.range.empty()) {
+    return absl::InvalidArgumentError("delete: nothing is selected");
+  }
+  // No seal in between: what it would bring is acknowledged later than this.
+  MutexLock lock(maintenance_mutex_);
+  progress.Report("sealing", 0, 0, "");
+  VIGIE_RETURN_IF_ERROR(SealNow());
+  VIGIE_RETURN_IF_ERROR(progress.Stopped());
+  VIGIE_ASSIGN_OR_RETURN(const IdRuns ids, IdsOf(request, progress.stop));
+  VIGIE_RETURN_IF_ERROR(
+      blocks_->Delete(request.tenant.name, ids.Ids(), request.range));
+  return ids.size();
+}
+
+// In the head and in the index of each day.
+absl::StatusOr<IdRuns> LocalStore::IdsOf(const DeleteRequest& request,
+                                         std::stop_token stop) {
+  IdRuns found;
+  const std::string& tenant = request.tenant.name;
+  {
+    HeadReaderLock lock(head_lock_);
+    for (const std::vector<Matcher>& matchers : request.selectors) {
+      VIGIE_ASSIGN_OR_RETURN(const auto ids,
+                             head_->index().Match(tenant, matchers, stop));
+      IdRuns matched;
+      for (const uint64_t id : ids) matched.Add(id);
+      found = Union(found, matched);
+    }
+  }
+  ByteAccount account("delete", kDeleteBytesMax);
+  const ReadContext context{&account, stop};
+  const std::unique_ptr<BlockSnapshot> snapshot = blocks_->TakeSnapshot();
+  const DayIndex index(snapshot->index());
+  VIGIE_ASSIGN_OR_RETURN(const std::vector<int32_t> days,
+                         index.Days(NearestDayOf(request.range.min_ms),
+                                    NearestDayOf(request.range.max_ms)));
+  for (const int32_t day : days) {
+    for (const std::vector<Matcher>& matchers : request.selectors) {
+      VIGIE_ASSIGN_OR_RETURN(const IdRuns ids,
+                             index.Match(day, tenant, matchers, context));
+      found = Union(found, ids);
+    }
+  }
+  return found;
+}
+
+}  // namespace vigie::store

@@ -1,0 +1,403 @@
+#include "store/rocks_tables.h"
+
+#include <fmt/format.h>
+#include <rocksdb/cache.h>
+#include <rocksdb/convenience.h>
+#include <rocksdb/db.h>
+#include <rocksdb/env.h>
+#include <rocksdb/options.h>
+#include <rocksdb/sst_file_writer.h>
+#include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "store/rocks_damage.h"
+
+namespace vigie::store {
+namespace {
+
+constexpr const char* kTableNames[kTables] = {
+    "default", "meta",   "windows", "tombstones", "cold",     "late",
+    "names",   "active", "index",   "exemplars",  "metadata", "records"};
+constexpr std::string_view kHotPrefix = "hot-";
+
+// What RocksDB may hold: the cache, with index blocks inside; write buffers of
+// the tables, which all but `records` hardly use; the log that feeds them.
+constexpr size_t kBlockCacheBytes = 64 << 20;
+constexpr size_t kWriteBufferBytes = 1 << 20;
+constexpr size_t kNoWriteBufferBytes = 64 << 10;  // files are taken in only
+constexpr uint64_t kWriteAheadBytesMax = 16 << 20;
+constexpr uint64_t kFileBytesMax = 128 << 20;
+
+rocksdb::Slice ToSlice(std::string_view s) { return {s.data(), s.size()}; }
+std::string_view ToView(const rocksdb::Slice& s) {
+  return {s.data(), s.size()};
+}
+
+rocksdb::Options DatabaseOptions(rocksdb::Env* env) {
+  rocksdb::Options options;
+  options.env = env;
+  options.create_if_missing = true;
+  options.create_missing_column_families = true;
+  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+  options.keep_log_file_num = 4;
+  options.max_log_file_size = 4 << 20;
+  options.stats_dump_period_sec = 0;
+  options.stats_persist_period_sec = 0;
+  options.max_open_files = 512;
+  options.max_total_wal_size = kWriteAheadBytesMax;
+  options.max_background_jobs = 2;
+  options.bytes_per_sync = 1 << 20;
+  // A file that is gone or cut is found when it is read, and named then; the
+  // rest is served.
+  options.skip_checking_sst_file_sizes_on_db_open = true;
+  options.skip_stats_update_on_db_open = true;
+  // A synced record is never given up for a damaged one before it.
+  options.wal_recovery_mode =
+      rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  return options;
+}
+
+enum class Shape { kRows, kHot, kLate, kCold };
+
+Shape ShapeOf(std::string_view family) {
+  if (family.starts_with(kHotPrefix)) return Shape::kHot;
+  if (family == "late") return Shape::kLate;
+  return family == "cold" ? Shape::kCold : Shape::kRows;
+}
+
+rocksdb::ColumnFamilyOptions FamilyOptions(
+    std::string_view family, const std::shared_ptr<rocksdb::Cache>& cache) {
+  const Shape shape = ShapeOf(family);
+  rocksdb::ColumnFamilyOptions options;
+  rocksdb::BlockBasedTableOptions table;
+  table.block_cache = cache;
+  table.cache_index_and_filter_blocks = true;
+  table.checksum = rocksdb::kXXH3;
+  table.format_version = 5;
+  options.compression = rocksdb::kZSTD;
+  options.compression_opts.level = 1;
+  options.write_buffer_size = shape == Shape::kHot || shape == Shape::kCold
+                                  ? kNoWriteBufferBytes
+                                  : kWriteBufferBytes;
+  switch (shape) {
+    case Shape::kRows:
+      table.block_size = 16 << 10;
+      break;
+    case Shape::kHot:
+    case Shape::kLate:
+      table.block_size = 32 << 10;
+      break;
+    case Shape::kCold:
+      table.block_size = 128 << 10;
+      options.compression_opts.level = 6;
+      break;
+  }
+  if (shape == Shape::kHot || shape == Shape::kCold) {
+    // Written once, in order, and dropped whole: nothing to compact, and no
+    // number of runs is a reason to slow down.
+    options.disable_auto_compactions = true;
+    options.level0_slowdown_writes_trigger = 1 << 20;
+    options.level0_stop_writes_trigger = 1 << 20;
+    options.arena_block_size = 4 << 10;
+  }
+  options.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  return options;
+}
+
+std::optional<int32_t> WindowOfName(std::string_view family) {
+  if (!family.starts_with(kHotPrefix)) return std::nullopt;
+  family.remove_prefix(kHotPrefix.size());
+  int32_t window = 0;
+  const char* end = family.data() + family.size();
+  const auto [at, error] = std::from_chars(family.data(), end, window);
+  if (error != std::errc() || at != end) return std::nullopt;
+  return window;
+}
+
+}  // namespace
+
+absl::Status FromRocks(const rocksdb::Status& status, std::string_view what) {
+  if (status.ok()) return absl::OkStatus();
+  const std::string message =
+      fmt::format("blocks: {}: {}", what, status.ToString());
+  if (status.IsCorruption()) return absl::DataLossError(message);
+  if (status.IsNotFound()) return absl::NotFoundError(message);
+  if (status.IsInvalidArgument() || status.IsNotSupported()) {
+    return absl::InternalError(message);
+  }
+  return absl::UnavailableError(message);
+}
+
+Family::~Family() {
+  if (const rocksdb::Status status = db_.DestroyColumnFamilyHandle(handle_);
+      !status.ok()) {
+    spdlog::warn("blocks: close a family: {}", status.ToString());
+  }
+}
+
+const std::string& Family::name() const { return handle_->GetName(); }
+
+uint64_t Family::bytes_on_disk() const {
+  uint64_t bytes = 0;
+  db_.GetIntProperty(handle_, rocksdb::DB::Properties::kTotalSstFilesSize,
+                     &bytes);
+  return bytes;
+}
+
+absl::StatusOr<std::unique_ptr<RocksTables>> RocksTables::Open(
+    const std::string& directory, const std::string& staging,
+    rocksdb::Env* env) {
+  std::unique_ptr<RocksTables> tables(new RocksTables());
+  tables->env_ = env != nullptr ? env : rocksdb::Env::Default();
+  tables->directory_ = directory;
+  tables->staging_ = staging;
+  tables->cache_ = rocksdb::NewLRUCache(kBlockCacheBytes);
+  VIGIE_RETURN_IF_ERROR(
+      FromRocks(tables->env_->CreateDirIfMissing(staging), staging));
+  tables->ClearStaging();
+
+  const rocksdb::Options options = DatabaseOptions(tables->env_);
+  std::vector<std::string> names(kTableNames, kTableNames + kTables);
+  std::vector<std::string> found;
+  const rocksdb::Status listed =
+      rocksdb::DB::ListColumnFamilies(options, directory, &found);
+  if (listed.ok()) {
+    for (const std::string& name : found) {
+      if (WindowOfName(name).has_value()) {
+        names.push_back(name);
+      } else if (std::find(names.begin(), names.end(), name) == names.end()) {
+        return absl::FailedPreconditionError(fmt::format(
+            "{}: table {} is of a version that this vigie does not know",
+            directory, name));
+      }
+    }
+  } else if (tables->env_->FileExists(directory + "/CURRENT").ok()) {
+    return FromRocks(listed, directory);
+  }
+  std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
+  for (const std::string& name : names) {
+    descriptors.emplace_back(name, FamilyOptions(name, tables->cache_));
+  }
+  rocksdb::DB* db = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> handles;
+  const rocksdb::Status status =
+      rocksdb::DB::Open(options, directory, descriptors, &handles, &db);
+  tables->db_.reset(db);
+  if (!status.ok()) return ExplainRefusal(directory, *tables->env_, status);
+  // Whatever RocksDB does on its own yields to batches and queries.
+  for (const auto priority : {rocksdb::Env::LOW, rocksdb::Env::BOTTOM}) {
+    tables->env_->LowerThreadPoolCPUPriority(priority);
+  }
+  for (size_t i = 0; i < handles.size(); ++i) {
+    auto family = std::make_shared<Family>(*db, handles[i]);
+    if (i < kTables) {
+      tables->families_.push_back(std::move(family));
+    } else {
+      tables->hot_.emplace(*WindowOfName(names[i]), std::move(family));
+    }
+  }
+  return tables;
+}
+
+RocksTables::~RocksTables() {
+  // RocksDB aborts if a handle outlives the database.
+  hot_.clear();
+  families_.clear();
+  if (db_ == nullptr) return;
+  if (const rocksdb::Status status = db_->Close(); !status.ok()) {
+    spdlog::warn("blocks: close: {}", status.ToString());
+  }
+}
+
+absl::StatusOr<std::shared_ptr<Family>> RocksTables::CreateHot(int32_t window) {
+  const std::string name = fmt::format("{}{}", kHotPrefix, window);
+  rocksdb::ColumnFamilyHandle* handle = nullptr;
+  VIGIE_RETURN_IF_ERROR(FromRocks(
+      db_->CreateColumnFamily(FamilyOptions(name, cache_), name, &handle),
+      name));
+  return std::make_shared<Family>(*db_, handle);
+}
+
+absl::Status RocksTables::Drop(const Family& family) {
+  return FromRocks(db_->DropColumnFamily(family.handle()), family.name());
+}
+
+absl::StatusOr<std::string> RocksTables::Get(Table table,
+                                             std::string_view key) const {
+  std::string value;
+  VIGIE_RETURN_IF_ERROR(
+      FromRocks(db_->Get(rocksdb::ReadOptions(), at(table)->handle(),
+                         ToSlice(key), &value),
+                fmt::format("{}: {}", at(table)->name(), key)));
+  return value;
+}
+
+absl::Status RocksTables::Scan(Table table, const rocksdb::Snapshot* snapshot,
+                               std::string_view prefix, Visit visit) const {
+  rocksdb::ReadOptions options;
+  options.snapshot = snapshot;
+  options.fill_cache = false;  // a start reads all of it once
+  const std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(options, at(table)->handle()));
+  for (it->Seek(ToSlice(prefix));
+       it->Valid() && it->key().starts_with(ToSlice(prefix)); it->Next()) {
+    if (absl::Status status = visit(ToView(it->key()), ToView(it->value()));
+        !status.ok()) {
+      return Prefixed(fmt::format("blocks: table {}", at(table)->name()),
+                      status);
+    }
+  }
+  return FromRocks(it->status(), at(table)->name());
+}
+
+absl::Status RocksTables::DeleteRows(
+    Table table,
+    absl::FunctionRef<RowFate(std::string_view key, std::string_view value)>
+        fate) {
+  constexpr int kRowsABatch = 4096;
+  rocksdb::ColumnFamilyHandle* family = at(table)->handle();
+  rocksdb::ReadOptions options;
+  options.fill_cache = false;
+  const std::unique_ptr<rocksdb::Iterator> it(
+      db_->NewIterator(options, family));
+  rocksdb::WriteBatch batch;
+  auto write = [&] {
+    const rocksdb::Status status = db_->Write(rocksdb::WriteOptions(), &batch);
+    batch.Clear();
+    return FromRocks(status, at(table)->name());
+  };
+  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+    const RowFate one = fate(ToView(it->key()), ToView(it->value()));
+    if (one == RowFate::kStop) break;
+    if (one == RowFate::kKeep) continue;
+    batch.Delete(family, it->key());
+    if (batch.Count() >= kRowsABatch) VIGIE_RETURN_IF_ERROR(write());
+  }
+  VIGIE_RETURN_IF_ERROR(FromRocks(it->status(), at(table)->name()));
+  return batch.Count() == 0 ? absl::OkStatus() : write();
+}
+
+absl::Status RocksTables::DeleteFiles(const Family& family,
+                                      std::string_view begin,
+                                      std::string_view end) {
+  const rocksdb::Slice first = ToSlice(begin), last = ToSlice(end);
+  const rocksdb::RangePtr range(&first, &last);
+  return FromRocks(
+      rocksdb::DeleteFilesInRanges(db_.get(), family.handle(), &range, 1,
+                                   /*include_end=*/false),
+      family.name());
+}
+
+void RocksTables::ClearStaging() {
+  std::vector<std::string> names;  // what stays is removed at the next start
+  env_->GetChildren(staging_, &names).PermitUncheckedError();
+  for (const std::string& name : names) {
+    env_->DeleteFile(fmt::format("{}/{}", staging_, name))
+        .PermitUncheckedError();
+  }
+}
+
+std::string RocksTables::NewStagingPath() {
+  return fmt::format("{}/{}.sst", staging_, next_file_++);
+}
+
+uint64_t RocksTables::bytes_on_disk() const {
+  uint64_t bytes = 0;
+  db_->GetAggregatedIntProperty(rocksdb::DB::Properties::kTotalSstFilesSize,
+                                &bytes);
+  return bytes;
+}
+
+void FileSet::Add(std::shared_ptr<Family> family, std::string path) {
+  for (OfFamily& one : files_) {
+    if (one.family == family) {
+      one.paths.push_back(std::move(path));
+      return;
+    }
+  }
+  files_.push_back({std::move(family), {std::move(path)}});
+}
+
+absl::Status FileSet::Ingest(RocksTables& tables) {
+  rocksdb::IngestExternalFileOptions options;
+  options.move_files = true;
+  options.snapshot_consistency = true;
+  options.write_global_seqno = false;  // files are not written again
+  std::vector<rocksdb::IngestExternalFileArg> args;
+  for (const OfFamily& one : files_) {
+    rocksdb::IngestExternalFileArg& arg = args.emplace_back();
+    arg.column_family = one.family->handle();
+    arg.external_files = one.paths;
+    arg.options = options;
+  }
+  VIGIE_RETURN_IF_ERROR(
+      FromRocks(tables.db().IngestExternalFiles(args), "take in files"));
+  files_.clear();
+  return absl::OkStatus();
+}
+
+void FileSet::Discard(RocksTables& tables) {
+  for (const OfFamily& one : files_) {
+    for (const std::string& path : one.paths) {
+      tables.env().DeleteFile(path).PermitUncheckedError();
+    }
+  }
+  files_.clear();
+}
+
+FileWriter::FileWriter(RocksTables& tables, std::shared_ptr<Family> family,
+                       FileSet* files)
+    : tables_(tables), family_(std::move(family)), files_(files) {}
+
+FileWriter::~FileWriter() {
+  if (writer_ == nullptr) return;
+  writer_.reset();
+  tables_.env().DeleteFile(path_).PermitUncheckedError();
+}
+
+absl::Status FileWriter::NextFile() {
+  const rocksdb::Options options(
+      DatabaseOptions(tables_.env_),
+      FamilyOptions(family_->name(), tables_.cache_));
+  writer_ = std::make_unique<rocksdb::SstFileWriter>(
+      rocksdb::EnvOptions(options), options, family_->handle());
+  path_ = tables_.NewStagingPath();
+  return FromRocks(writer_->Open(path_), path_);
+}
+
+absl::Status FileWriter::Put(std::string_view key, std::string_view value) {
+  if (writer_ != nullptr && writer_->FileSize() >= kFileBytesMax) {
+    VIGIE_RETURN_IF_ERROR(Finish());
+  }
+  if (writer_ == nullptr) VIGIE_RETURN_IF_ERROR(NextFile());
+  return FromRocks(writer_->Put(ToSlice(key), ToSlice(value)), path_);
+}
+
+absl::Status FileWriter::Delete(std::string_view key) {
+  if (writer_ == nullptr) VIGIE_RETURN_IF_ERROR(NextFile());
+  return FromRocks(writer_->Delete(ToSlice(key)), path_);
+}
+
+absl::Status FileWriter::Finish() {
+  if (writer_ == nullptr) return absl::OkStatus();
+  rocksdb::ExternalSstFileInfo written;
+  // Listed before, so that a failed one is removed as well.
+  files_->Add(family_, path_);
+  VIGIE_RETURN_IF_ERROR(FromRocks(writer_->Finish(&written), path_));
+  finished_bytes_ += written.file_size;
+  writer_.reset();
+  return absl::OkStatus();
+}
+
+uint64_t FileWriter::bytes() const {
+  return finished_bytes_ + (writer_ == nullptr ? 0 : writer_->FileSize());
+}
+
+}  // namespace vigie::store
