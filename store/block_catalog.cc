@@ -130,7 +130,10 @@ absl::StatusOr<std::shared_ptr<Family>> BlockCatalog::FamilyFor(
     int32_t window, int32_t newest) {
   {
     MutexLock lock(mutex_);
-    if (const auto it = hot_.find(window); it != hot_.end()) return it->second;
+    if (const auto it = hot_.find(window); it != hot_.end()) {
+      in_seal_.insert(window);
+      return it->second;
+    }
     if (int64_t{newest} - window >= kHotWindowsBehind ||
         hot_.size() >= kHotWindowsMax) {
       return tables_.at(Table::kLate);
@@ -139,6 +142,7 @@ absl::StatusOr<std::shared_ptr<Family>> BlockCatalog::FamilyFor(
   VIGIE_ASSIGN_OR_RETURN(std::shared_ptr<Family> family,
                          tables_.CreateHot(window));
   MutexLock lock(mutex_);
+  in_seal_.insert(window);
   return hot_[window] = std::move(family);
 }
 
@@ -244,23 +248,35 @@ void BlockCatalog::Forget(const std::vector<SealedWindow>& rows) {
     rows_.erase({row.window, row.seal});
     late_is_dirty_ = late_is_dirty_ || row.late;
   }
-  for (const SealedWindow& row : rows) {
-    const auto family = hot_.find(row.window);
-    if (family == hot_.end()) continue;
-    bool used = false;
-    for (auto it = rows_.lower_bound({row.window, 0});
-         it != rows_.end() && it->first.first == row.window; ++it) {
-      used = used || !it->second.late;
+  DropUnused();
+}
+
+void BlockCatalog::DropUnused() {
+  for (auto family = hot_.begin(); family != hot_.end();) {
+    bool used = in_seal_.contains(family->first);
+    for (auto it = rows_.lower_bound({family->first, 0});
+         !used && it != rows_.end() && it->first.first == family->first; ++it) {
+      used = !it->second.late;
     }
-    if (used) continue;
+    if (used) {
+      ++family;
+      continue;
+    }
     if (const absl::Status status = tables_.Drop(*family->second);
         !status.ok()) {
       // It stays, unread, for the next seal of that window or the next start.
       spdlog::warn("store: {}", MessageOf(status));
+      ++family;
       continue;
     }
-    hot_.erase(family);
+    family = hot_.erase(family);
   }
+}
+
+void BlockCatalog::EndSeal() {
+  MutexLock lock(mutex_);
+  in_seal_.clear();
+  DropUnused();
 }
 
 absl::Status BlockCatalog::DropRows(const std::vector<SealedWindow>& rows,
@@ -385,6 +401,7 @@ void BlockCatalog::Rebuild() {
     place.end_ms = DayEndMs(day);
     place.cold = cold;
     place.samples = cold->samples;
+    place.chunks = cold->chunks;
     place.bytes = cold->bytes;
   }
   std::map<std::pair<int32_t, bool>, BlockPlace> places;
@@ -399,6 +416,7 @@ void BlockCatalog::Rebuild() {
       place.first_seal = row.seal;
     }
     place.samples += row.samples;
+    place.chunks += row.chunks;
     place.bytes += row.bytes;
   }
   for (auto& [at, place] : places) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,7 @@ struct BlockPlace {
   uint32_t first_seal = 0;              // chunks with a lower one do not count
   std::shared_ptr<const ColdDay> cold;  // null: not merged
   uint64_t samples = 0;
+  uint64_t chunks = 0;
   uint64_t bytes = 0;
 
   TimeRange range() const { return {start_ms, end_ms}; }
@@ -70,9 +72,12 @@ class BlockCatalog {
   std::shared_ptr<const BlockView> view() const;
 
   // The family for chunks of `window`, created if it deserves one; `late`
-  // otherwise. `newest` is the newest window that is written or present.
+  // otherwise. `newest` is the newest window that is written or present. No
+  // merge drops it before EndSeal, which a seal ends with, whatever comes of
+  // it.
   absl::StatusOr<std::shared_ptr<Family>> FamilyFor(int32_t window,
                                                     int32_t newest);
+  void EndSeal();
   std::vector<std::shared_ptr<Family>> HotFamilies() const;
   int32_t newest_window() const;  // INT32_MIN if there is none
 
@@ -117,6 +122,7 @@ class BlockCatalog {
                         const std::vector<int32_t>& days);
   void Forget(const std::vector<SealedWindow>& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void DropUnused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Applies(const Tombstone& tombstone, int32_t first_day,
                int32_t last_day) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -127,6 +133,8 @@ class BlockCatalog {
   std::map<int32_t, std::shared_ptr<const ColdDay>> cold_
       ABSL_GUARDED_BY(mutex_);
   std::map<int32_t, std::shared_ptr<Family>> hot_ ABSL_GUARDED_BY(mutex_);
+  // Windows that a seal is being written for.
+  std::set<int32_t> in_seal_ ABSL_GUARDED_BY(mutex_);
   std::map<uint32_t, std::shared_ptr<const Tombstone>> tombstones_
       ABSL_GUARDED_BY(mutex_);
   uint32_t next_generation_ ABSL_GUARDED_BY(mutex_) = 1;

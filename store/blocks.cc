@@ -120,8 +120,13 @@ absl::Status Blocks::LoadInto(Head* head) const {
 absl::Status Blocks::Write(const SealCapture& capture,
                            const Watermark& watermark,
                            size_t chunk_samples_max) {
-  impl_->seal.files.Discard(*impl_->tables);
-  impl_->seal = {};
+  {
+    // Of one that failed.
+    MutexLock lock(impl_->change_mutex);
+    impl_->seal.files.Discard(*impl_->tables);
+    impl_->seal = {};
+    impl_->catalog->EndSeal();
+  }
   return WriteSeal(capture, watermark, chunk_samples_max, *impl_->tables,
                    *impl_->catalog, &impl_->seal);
 }
@@ -131,6 +136,7 @@ absl::Status Blocks::Publish() {
   MutexLock lock(impl_->change_mutex);
   VIGIE_RETURN_IF_ERROR(impl_->seal.files.Ingest(*impl_->tables));
   impl_->catalog->Sealed(impl_->seal.windows);
+  impl_->catalog->EndSeal();
   return absl::OkStatus();
 }
 

@@ -53,8 +53,14 @@ class PlaceReader {
   bool Valid() const {
     return it_->Valid() && ToView(it_->key()).starts_with(place_.prefix);
   }
+  // Once it is no longer valid. RocksDB was seen to end an iteration without
+  // an error before a damaged file, so what is read is counted.
   absl::Status status() const {
-    return FromRocks(it_->status(), place_.family->name());
+    VIGIE_RETURN_IF_ERROR(FromRocks(it_->status(), place_.family->name()));
+    if (taken_ == place_.chunks) return absl::OkStatus();
+    return absl::DataLossError(
+        fmt::format("blocks: {}: {} of {} chunks can be read",
+                    place_.family->name(), taken_, place_.chunks));
   }
   // Tenant, metric and id as bytes that sort.
   std::string_view series() const {
@@ -72,6 +78,7 @@ class PlaceReader {
           ParseChunkKey(ToView(it_->key()).substr(place_.prefix.size())));
       // Merged already, or sealed after the view was taken.
       if (key.seal < place_.first_seal || key.seal > last_seal_) continue;
+      ++taken_;
       StoredChunk& chunk = chunks->emplace_back();
       chunk.place = &place_;
       chunk.series_id = key.series_id;
@@ -86,6 +93,7 @@ class PlaceReader {
  private:
   const BlockPlace& place_;
   const uint32_t last_seal_;
+  uint64_t taken_ = 0;
   std::unique_ptr<rocksdb::Iterator> it_;
 };
 
