@@ -70,6 +70,9 @@ absl::Status PlaceWriter::Add(std::string_view tenant, uint32_t metric_hash,
   if (begin == end) return absl::OkStatus();
   const std::string series =
       SeriesPrefix(prefix_, tenant, metric_hash, series_id);
+  // The chunks of a series are in one file.
+  if (series != series_) VIGIE_RETURN_IF_ERROR(chunks_->MayEndFile());
+  series_ = series;
   while (begin < end) {
     const size_t stop = std::min(end, ChunkEnd(samples, begin, samples_max));
     const std::string bytes =

@@ -54,6 +54,7 @@ class PlaceWriter final : private TimeColumnSink {
   FileWriter* const chunks_;
   const uint64_t bytes_before_ = 0;
   absl::Status columns_status_;
+  std::string series_;  // the prefix of the last one
 
   // Columns by a keyed hash of 128 bits: two that are taken for one would
   // change times, so nobody outside may be able to make such.

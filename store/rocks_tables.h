@@ -158,6 +158,9 @@ class FileWriter {
              FileSet* files);
   ~FileWriter();
 
+  // Between rows that are read apart: begins another file if this one has
+  // grown large.
+  absl::Status MayEndFile();
   absl::Status Put(std::string_view key, std::string_view value);
   absl::Status Delete(std::string_view key);
   // Syncs the last file.
