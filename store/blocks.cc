@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <rocksdb/db.h>
+#include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
@@ -45,6 +46,10 @@ class Blocks::Impl {
   // it. Taken after the head's lock.
   Mutex change_mutex;
   Mutex merge_mutex;  // one merge at a time; taken before the other
+  // Held while rows go that an earlier step made needless, and while a copy is
+  // made: it has the files of one moment and RocksDB's log of a later one, so
+  // it could lack the step and the rows. Taken between the two.
+  Mutex forget_mutex;
 };
 
 Blocks::Blocks(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -148,13 +153,15 @@ absl::Status Blocks::MergeDay(int32_t day, const MergeOptions& options) {
   BlockCatalog& catalog = *impl_->catalog;
   ColdDay merged;
   merged.day = day;
-  // Before the view: what is deleted from here on is known to concern it.
-  merged.generation = catalog.NewGeneration();
-  const std::shared_ptr<const BlockView> view = catalog.view();
-  std::vector<SealedWindow> rows = catalog.RowsOf(day);
-  std::erase_if(rows, [&](const SealedWindow& row) {
-    return row.seal > view->last_seal;
-  });
+  std::shared_ptr<const BlockView> view;
+  std::vector<SealedWindow> rows;
+  {
+    // A deletion is in the view, or knows of the generation.
+    MutexLock lock(impl_->change_mutex);
+    merged.generation = catalog.NewGeneration();
+    view = catalog.view();
+    rows = catalog.RowsOf(day);
+  }
   const std::unique_ptr<BlockSnapshot> snapshot =
       SnapshotOf(shared_from_this(), tables, view);
   FileSet files;
@@ -175,6 +182,7 @@ absl::Status Blocks::MergeDay(int32_t day, const MergeOptions& options) {
     return Prefixed("merge", status);
   }
   if (options.after_step) options.after_step(MergeStep::kPublished);
+  MutexLock forgetting(impl_->forget_mutex);
   MutexLock lock(impl_->change_mutex);
   return catalog.SweepTombstones();
 }
@@ -191,6 +199,7 @@ absl::Status Blocks::Delete(std::string_view tenant, std::vector<uint64_t> ids,
 }
 
 absl::Status Blocks::DropBefore(int64_t time_ms) {
+  MutexLock forgetting(impl_->forget_mutex);
   {
     MutexLock lock(impl_->change_mutex);
     VIGIE_RETURN_IF_ERROR(impl_->catalog->DropBefore(time_ms));
@@ -216,12 +225,14 @@ absl::Status Blocks::DropBefore(int64_t time_ms) {
 }
 
 absl::Status Blocks::DropDay(int32_t day) {
+  MutexLock forgetting(impl_->forget_mutex);
   MutexLock lock(impl_->change_mutex);
   VIGIE_RETURN_IF_ERROR(impl_->catalog->DropDay(day));
   return impl_->catalog->SweepTombstones();
 }
 
 void Blocks::Reclaim() {
+  MutexLock forgetting(impl_->forget_mutex);
   if (!impl_->catalog->Reclaim()) return;
   RocksTables& tables = *impl_->tables;
   rocksdb::CompactRangeOptions options;
@@ -265,6 +276,16 @@ absl::Status Blocks::DropMetadata(
 
 std::unique_ptr<BlockSnapshot> Blocks::TakeSnapshot() {
   return SnapshotOf(shared_from_this(), *impl_->tables, impl_->catalog->view());
+}
+
+absl::Status Blocks::LinkTo(const std::string& target) const {
+  MutexLock forgetting(impl_->forget_mutex);
+  rocksdb::Checkpoint* made = nullptr;
+  rocksdb::Status status =
+      rocksdb::Checkpoint::Create(&impl_->tables->db(), &made);
+  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
+  if (status.ok()) status = checkpoint->CreateCheckpoint(target);
+  return FromRocks(status, target);
 }
 
 void Blocks::Resume() {

@@ -97,6 +97,10 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
 
   std::unique_ptr<BlockSnapshot> TakeSnapshot();
 
+  // Makes a database of its own in `target`, of links to what is sealed now.
+  // kUnavailable, kDataLoss.
+  absl::Status LinkTo(const std::string& target) const;
+
   // Tries to leave the state that a failed write puts RocksDB in.
   void Resume();
 

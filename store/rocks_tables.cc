@@ -18,6 +18,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "store/rocks_damage.h"
+#include "store/rocks_log.h"
 
 namespace vigie::store {
 namespace {
@@ -45,9 +46,7 @@ rocksdb::Options DatabaseOptions(rocksdb::Env* env) {
   options.env = env;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
-  options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
-  options.keep_log_file_num = 4;
-  options.max_log_file_size = 4 << 20;
+  options.info_log = RocksLog();
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   options.max_open_files = 512;

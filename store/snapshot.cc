@@ -1,11 +1,6 @@
 #include "store/snapshot.h"
 
-#include <fmt/format.h>
-#include <rocksdb/db.h>
-#include <rocksdb/utilities/checkpoint.h>
-
 #include <filesystem>
-#include <memory>
 
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -25,23 +20,12 @@ uint64_t BytesBelow(const std::string& directory) {
   return bytes;
 }
 
-absl::Status LinkBlocks(rocksdb::DB& database, const std::string& target) {
-  rocksdb::Checkpoint* made = nullptr;
-  rocksdb::Status status = rocksdb::Checkpoint::Create(&database, &made);
-  const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
-  if (status.ok()) status = checkpoint->CreateCheckpoint(target);
-  if (status.ok()) return absl::OkStatus();
-  const std::string message = fmt::format("{}: {}", target, status.ToString());
-  return status.IsCorruption() ? absl::DataLossError(message)
-                               : absl::UnavailableError(message);
-}
-
 absl::Status Fill(const Blocks& blocks, const std::string& directory,
                   FileLayer& files, const Progress& progress) {
   VIGIE_RETURN_IF_ERROR(progress.Stopped());
   const uint64_t total = blocks.bytes_on_disk();
   progress.Report("linking", 0, total, "bytes");
-  VIGIE_RETURN_IF_ERROR(LinkBlocks(blocks.database(), directory + "/blocks"));
+  VIGIE_RETURN_IF_ERROR(blocks.LinkTo(directory + "/blocks"));
   VIGIE_RETURN_IF_ERROR(progress.Stopped());
   // Its absence would be damage, as the watermark speaks of one.
   VIGIE_RETURN_IF_ERROR(files.CreateDirectory(directory + "/log"));

@@ -18,6 +18,7 @@
 #include "store/data_directory.h"
 #include "store/local_store.h"
 #include "store/log_format.h"
+#include "store/rocks_log.h"
 
 namespace vigie::store {
 namespace {
@@ -60,6 +61,7 @@ absl::StatusOr<std::vector<std::string>> NamesIn(const std::string& directory) {
 // What RocksDB's own books say of its files.
 absl::Status VerifyBooks(const std::string& blocks, Counted* damages) {
   rocksdb::Options options;
+  options.info_log = RocksLog();
   std::vector<std::string> families;
   rocksdb::Status status =
       rocksdb::DB::ListColumnFamilies(options, blocks, &families);

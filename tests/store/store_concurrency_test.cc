@@ -234,7 +234,9 @@ class StoreConcurrencyTest : public StoreTest {
     return status.ok();
   }
 
+  // One at a time, or a smaller one would hide that a larger one is under way.
   void Delete(std::mt19937_64& random) {
+    std::lock_guard lock(delete_mutex_);
     const size_t w = random() % kWriters;
     const int64_t newest = writers_[w].done();
     const int64_t up_to =
@@ -315,6 +317,7 @@ class StoreConcurrencyTest : public StoreTest {
     });
   }
 
+  std::mutex delete_mutex_;
   std::array<Progressed, kWriters> writers_;
   std::atomic<int> queries_{0}, seals_{0}, merges_{0}, deletes_{0};
   std::atomic<int> snapshots_{0}, snapshot_number_{0};
