@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "cli/commands.h"
+#include "cli/time_argument.h"
 #include "model/labels.h"
 
 namespace vigie::cli {
@@ -50,17 +52,10 @@ void AppendField(std::string_view key, std::string_view value,
 
 // "now", "now-1h" or what the API takes: seconds since the epoch, RFC 3339.
 absl::StatusOr<std::string> ResolveTime(std::string_view text, int64_t now_ms) {
-  if (!text.starts_with("now")) return std::string(text);
-  int64_t back_ms = 0;
-  if (text != "now") {
-    if (!text.starts_with("now-")) {
-      return absl::InvalidArgumentError(fmt::format(
-          "time \"{}\": must be now, now-<duration>, seconds or RFC 3339",
-          text));
-    }
-    VIGIE_ASSIGN_OR_RETURN(back_ms, ParseDurationMs(text.substr(4)));
-  }
-  return fmt::format("{:.3f}", static_cast<double>(now_ms - back_ms) / 1000);
+  VIGIE_ASSIGN_OR_RETURN(const std::optional<int64_t> time_ms,
+                         ParseNowMs(text, now_ms));
+  if (!time_ms.has_value()) return std::string(text);
+  return fmt::format("{:.3f}", static_cast<double>(*time_ms) / 1000);
 }
 
 // Prometheus's text form of a label set.

@@ -8,16 +8,17 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/clock.h"
-#include "base/duration.h"
 #include "base/status_macros.h"
 #include "cli/commands.h"
 #include "cli/progress_line.h"
 #include "cli/store_report.h"
 #include "cli/store_session.h"
+#include "cli/time_argument.h"
 #include "server/parameters.h"
 
 namespace vigie::cli {
@@ -47,20 +48,13 @@ std::string Absolute(const std::string& path) {
 // "now", "now-1h", seconds since the epoch, RFC 3339.
 absl::Status ReadTime(const std::string& text, int64_t* time_ms) {
   if (text.empty()) return absl::OkStatus();
-  if (!text.starts_with("now")) {
-    VIGIE_ASSIGN_OR_RETURN(*time_ms, server::ParseTimeMs(text));
+  VIGIE_ASSIGN_OR_RETURN(const std::optional<int64_t> now,
+                         ParseNowMs(text, SystemClock().NowMs()));
+  if (now.has_value()) {
+    *time_ms = *now;
     return absl::OkStatus();
   }
-  int64_t back_ms = 0;
-  if (text != "now") {
-    if (!text.starts_with("now-")) {
-      return absl::InvalidArgumentError(fmt::format(
-          "time \"{}\": must be now, now-<duration>, seconds or RFC 3339",
-          text));
-    }
-    VIGIE_ASSIGN_OR_RETURN(back_ms, ParseDurationMs(text.substr(4)));
-  }
-  *time_ms = SystemClock().NowMs() - back_ms;
+  VIGIE_ASSIGN_OR_RETURN(*time_ms, server::ParseTimeMs(text));
   return absl::OkStatus();
 }
 

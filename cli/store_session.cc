@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -18,6 +17,7 @@
 #include "base/strings.h"
 #include "cli/progress_line.h"
 #include "server/admin_socket.h"
+#include "store/data_directory.h"
 #include "store/verify.h"
 
 namespace vigie::cli {
@@ -81,25 +81,10 @@ class SignalStop {
   std::jthread thread_;
 };
 
-store::Progress ProgressOf(TerminalSink& sink, std::stop_token stop) {
-  store::Progress progress;
-  progress.report = [&](std::string_view what, uint64_t done, uint64_t total,
-                        std::string_view unit) {
-    sink.OnProgress(what, done, total, unit);
-  };
-  progress.warn = [&](const std::string& text) { sink.OnWarning(text); };
-  progress.stop = std::move(stop);
-  return progress;
-}
-
 absl::StatusOr<std::string> RunHere(const std::string& directory,
                                     const server::OperationRequest& request,
                                     TerminalSink& sink, std::stop_token stop) {
-  std::error_code error;
-  if (!std::filesystem::exists(directory + "/FORMAT", error)) {
-    return absl::NotFoundError(
-        fmt::format("{}: no data directory of vigie", directory));
-  }
+  VIGIE_RETURN_IF_ERROR(store::CheckDataDirectory(directory));
   // What matters comes back as a status.
   VIGIE_RETURN_IF_ERROR(SetUpLog("warn"));
   const SystemClock clock;
@@ -107,7 +92,7 @@ absl::StatusOr<std::string> RunHere(const std::string& directory,
     VIGIE_ASSIGN_OR_RETURN(
         const store::VerifyOutcome outcome,
         store::VerifyDirectory(
-            directory, clock, ProgressOf(sink, std::move(stop)),
+            directory, clock, server::ProgressTo(sink, std::move(stop)),
             [&](const std::string& damage) { sink.OnWarning(damage); }));
     return server::VerifyResult(outcome);
   }
@@ -152,7 +137,7 @@ absl::StatusOr<std::string> RunDirectoryOperation(
   VIGIE_RETURN_IF_ERROR(SetUpLog("warn"));
   TerminalSink sink(options.data);
   const SystemClock clock;
-  const store::Progress progress = ProgressOf(sink, signals.token());
+  const store::Progress progress = server::ProgressTo(sink, signals.token());
   if (request.verb == "restore") {
     const absl::Status status = store::RestoreDirectory(
         request.paths.at(0), options.data_directory, clock, progress);

@@ -174,10 +174,7 @@ absl::StatusOr<std::vector<std::vector<Matcher>>> ParseOperationSelectors(
   return parsed;
 }
 
-absl::StatusOr<std::string> RunOperation(store::Store& store,
-                                         const OperationRequest& request,
-                                         OperationSink& sink,
-                                         std::stop_token stop) {
+store::Progress ProgressTo(OperationSink& sink, std::stop_token stop) {
   store::Progress progress;
   progress.report = [&](std::string_view what, uint64_t done, uint64_t total,
                         std::string_view unit) {
@@ -185,6 +182,14 @@ absl::StatusOr<std::string> RunOperation(store::Store& store,
   };
   progress.warn = [&](const std::string& text) { sink.OnWarning(text); };
   progress.stop = std::move(stop);
+  return progress;
+}
+
+absl::StatusOr<std::string> RunOperation(store::Store& store,
+                                         const OperationRequest& request,
+                                         OperationSink& sink,
+                                         std::stop_token stop) {
+  const store::Progress progress = ProgressTo(sink, std::move(stop));
   if (request.verb == "inspect") return Inspect(store);
   if (request.verb == "snapshot") return Snapshot(store, request, progress);
   if (request.verb == "delete") return Delete(store, request, progress);

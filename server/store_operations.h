@@ -46,6 +46,9 @@ class OperationSink {
   virtual absl::Status OnData(std::string_view text) = 0;
 };
 
+// Tells `sink`, which outlives it.
+store::Progress ProgressTo(OperationSink& sink, std::stop_token stop);
+
 // Does what `request` says. The result is JSON, an object. Errors are those of
 // the doors in store.h; kInvalidArgument names what is wrong with the request.
 absl::StatusOr<std::string> RunOperation(store::Store& store,

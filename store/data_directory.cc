@@ -125,6 +125,13 @@ absl::StatusOr<std::unique_ptr<DataDirectory>> DataDirectory::Open(
 
 DataDirectory::~DataDirectory() { ::close(lock_fd_); }
 
+absl::Status CheckDataDirectory(const std::string& path) {
+  std::error_code error;
+  if (fs::exists(path + "/FORMAT", error)) return absl::OkStatus();
+  return absl::NotFoundError(
+      fmt::format("{}: no data directory of vigie", path));
+}
+
 absl::Status BeginDataDirectory(const std::string& path, FileLayer& files) {
   VIGIE_RETURN_IF_ERROR(CreateDirectories(path, files));
   std::error_code error;

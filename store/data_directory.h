@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "store/file_layer.h"
 
@@ -33,6 +34,9 @@ class DataDirectory {
   const std::string path_;
   const int lock_fd_;
 };
+
+// kNotFound unless there is a store in `path`.
+absl::Status CheckDataDirectory(const std::string& path);
 
 // Makes a data directory that is not to be opened before it is whole: Begin
 // creates `path` (absent or empty, or kAlreadyExists) and marks it unfinished,

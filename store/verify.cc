@@ -363,10 +363,7 @@ absl::StatusOr<VerifyOutcome> VerifyDirectory(const std::string& directory,
   PosixFileLayer files;
   VerifyOutcome outcome;
   std::error_code error;
-  if (!fs::exists(directory + "/FORMAT", error)) {
-    return absl::NotFoundError(
-        fmt::format("{}: no data directory of vigie", directory));
-  }
+  VIGIE_RETURN_IF_ERROR(CheckDataDirectory(directory));
   VIGIE_ASSIGN_OR_RETURN(const auto lock,
                          DataDirectory::Open(directory, files));
   VIGIE_RETURN_IF_ERROR(VerifyBlockFiles(directory, progress, found, &outcome));
@@ -420,11 +417,7 @@ absl::Status RestoreDirectory(const std::string& source,
 absl::StatusOr<std::vector<std::string>> RepairDirectory(
     const std::string& directory, bool move, const Progress& progress) {
   PosixFileLayer files;
-  std::error_code error;
-  if (!fs::exists(directory + "/FORMAT", error)) {
-    return absl::NotFoundError(
-        fmt::format("{}: no data directory of vigie", directory));
-  }
+  VIGIE_RETURN_IF_ERROR(CheckDataDirectory(directory));
   VIGIE_ASSIGN_OR_RETURN(const auto lock,
                          DataDirectory::Open(directory, files));
   VerifyOutcome outcome;
@@ -452,6 +445,7 @@ absl::StatusOr<std::vector<std::string>> RepairDirectory(
     lost.push_back(damage.message);
   }
   VIGIE_ASSIGN_OR_RETURN(const std::vector<std::string> names, files.List(log));
+  std::error_code error;
   std::string aside;
   for (int n = 1; aside.empty() || fs::exists(aside, error); ++n) {
     aside = fmt::format("{}/damaged-{}", directory, n);
