@@ -25,6 +25,7 @@ constexpr uint64_t kGroupBytesMax = 8 << 20;
 // than a sync as such.
 constexpr uint64_t kGroupBytesFull = 256 << 10;
 constexpr size_t kBufferBytesKept = 1 << 20;
+constexpr uint64_t kRoomBytesMin = 64 << 10;
 
 std::optional<uint64_t> GenerationOf(std::string_view name) {
   if (!name.ends_with(kSegmentSuffix)) return std::nullopt;
@@ -199,8 +200,11 @@ absl::Status FileLog::SettleEnds(const EndRecord& end,
   last.end_position = scan.end_position;
   if (recorded) return absl::OkStatus();
   if (scan.end_bytes < size) {
-    spdlog::info("{}: cutting a torn tail, bytes {}-{}", path, scan.end_bytes,
-                 size);
+    // Zeros are room that was made ahead.
+    if (bytes.find_first_not_of('\0', scan.end_bytes) != bytes.npos) {
+      spdlog::info("{}: cutting a torn tail, bytes {}-{}", path, scan.end_bytes,
+                   size);
+    }
     VIGIE_RETURN_IF_ERROR(file->Truncate(scan.end_bytes));
   }
   // A frame that was written but not synced is about to become visible.
@@ -419,7 +423,10 @@ absl::Status FileLog::WriteGroup(const std::vector<Pending>& group) {
                 &buffer_);
   }
   absl::Status status = file_->WriteAt(file_bytes_, buffer_);
-  if (status.ok() && sync) status = file_->Sync();
+  if (status.ok() && sync) {
+    MakeRoom(file_bytes_ + buffer_.size());
+    status = file_->Sync();
+  }
   if (!status.ok()) {
     AbandonSegment();
     return status;
@@ -433,6 +440,29 @@ absl::Status FileLog::WriteGroup(const std::vector<Pending>& group) {
   segments_.back().end_bytes = file_bytes_;
   segments_.back().end_position = group.back().position + 1;
   return absl::OkStatus();
+}
+
+// Synced with the group before it. As much as the segment holds, so that a
+// small log stays small.
+void FileLog::MakeRoom(uint64_t from) {
+  if (from <= room_end_ || from >= options_.segment_bytes) return;
+  const uint64_t bytes =
+      std::min({std::max(from, kRoomBytesMin), options_.room_bytes_max,
+                options_.segment_bytes - from});
+  if (bytes == 0) return;
+  static const std::string zeros(kRoomBytesMin, '\0');
+  absl::Status status;
+  for (uint64_t at = 0; at < bytes && status.ok(); at += zeros.size()) {
+    status = file_->WriteAt(from + at, std::string_view(zeros).substr(
+                                           0, static_cast<size_t>(bytes - at)));
+  }
+  if (status.ok()) {
+    room_end_ = from + bytes;
+    return;
+  }
+  // Frames do without; what was taken is given back.
+  file_->Truncate(from).IgnoreError();
+  room_end_ = options_.segment_bytes;
 }
 
 absl::Status FileLog::StartSegment(LogPosition first) {
@@ -465,6 +495,7 @@ absl::Status FileLog::StartSegment(LogPosition first) {
   header_ = header;
   file_ = std::move(file);
   file_bytes_ = kSegmentHeaderBytes;
+  room_end_ = 0;
   return absl::OkStatus();
 }
 
@@ -491,10 +522,15 @@ void FileLog::AbandonSegment() {
   // record.
   const absl::Status status = file_->Truncate(file_bytes_);
   if (!status.ok()) spdlog::warn("{}", MessageOf(status));
+  room_end_ = 0;
   LeaveSegment();
 }
 
 void FileLog::LeaveSegment() {
+  if (room_end_ > file_bytes_) {
+    const absl::Status status = file_->Truncate(file_bytes_);
+    if (!status.ok()) spdlog::warn("{}", MessageOf(status));
+  }
   if (options_.durability == FileLogOptions::Durability::kOs) {
     // What comes next vouches for this segment, so it has to be there.
     const absl::Status status = file_->Sync();

@@ -37,6 +37,11 @@ struct FileLogOptions {
   // kOs answers after write(): survives kill -9 but not a power cut.
   enum class Durability { kFdatasync, kOs };
   Durability durability = Durability::kFdatasync;
+  // Zeros that a segment has ahead of its frames, at most: a sync of bytes that
+  // the file has already costs the file system a fraction of one that makes
+  // the file longer. They grow with the segment and go when it is left. 0:
+  // none; none under kOs either.
+  uint64_t room_bytes_max = 0;
   // How long a group waits for company. 0: the frames that come while one
   // group is being synced are the next group.
   absl::Duration group_delay = absl::ZeroDuration();
@@ -97,6 +102,7 @@ class FileLog final : public Log {
   bool TakeGroup(std::vector<Pending>* group);
   absl::Status WriteGroup(const std::vector<Pending>& group);
   absl::Status Refuse(const absl::Status& cause);
+  void MakeRoom(uint64_t from);
   absl::Status StartSegment(LogPosition first);
   absl::StatusOr<std::unique_ptr<File>> CreateWhole(const std::string& path,
                                                     std::string_view bytes);
@@ -114,6 +120,7 @@ class FileLog final : public Log {
   std::unique_ptr<File> file_;      // being written; null: start a new one
   SegmentHeader header_;            // of file_
   uint64_t file_bytes_ = 0;         // where file_'s next frame goes
+  uint64_t room_end_ = 0;           // where file_'s zeros end
   std::unique_ptr<File> end_file_;  // holds the end record
   // The end of a segment that was left, until a newer header vouches for it.
   std::optional<EndRecord> unrecorded_;

@@ -119,6 +119,7 @@ absl::Status LocalStore::Load(const std::string& directory) {
   // A record is smaller than its batch, but not in every corner.
   log_options.inflight_bytes_max =
       static_cast<uint64_t>(options_.store.inflight_bytes_max) * 2;
+  log_options.room_bytes_max = options_.log_room_bytes_max;
   VIGIE_ASSIGN_OR_RETURN(log_,
                          FileLog::Open(directory_->log(), log_options, files_));
   VIGIE_RETURN_IF_ERROR(Replay(watermark));

@@ -43,6 +43,7 @@ enum class SealStep { kCaptured, kWritten, kPublished, kTrimmed };
 
 struct LocalStoreOptions {
   StoreOptions store;
+  uint64_t log_room_bytes_max = 1 << 20;  // see FileLogOptions
   // For tests: the disk below all files but RocksDB's, the one below those,
   // and a call after each step of a seal. They outlive the store.
   FileLayer* files = nullptr;

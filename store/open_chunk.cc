@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include "absl/container/inlined_vector.h"
 #include "base/check.h"
 #include "model/sample.h"
 #include "store/byte_coding.h"
@@ -175,18 +176,14 @@ void OpenChunk::InsertPrefix(size_t at, uint64_t word) {
 
 // At most 64; those above `count` are 0.
 void OpenChunk::PutBits(uint64_t bits, int count) {
-  const size_t before = state_.front();
-  const int shift = static_cast<int>(state_.front_bits & 7);
-  const size_t size = (static_cast<size_t>(shift + count) + 7) / 8;
-  Grow(size - (shift != 0 ? 1 : 0));
-  unsigned char* const at =
-      state_.data + state_.prefix() + before - (shift != 0 ? 1 : 0);
-  unsigned char bytes[9];
-  const uint64_t low = bits << shift | (shift != 0 ? *at : 0);
-  std::memcpy(bytes, &low, 8);
-  if (size == 9) bytes[8] = static_cast<unsigned char>(bits >> (64 - shift));
-  // No more than that: behind it there may be times.
-  std::memcpy(at, bytes, size);
+  const int before = static_cast<int>(state_.front_bits & 63);
+  state_.tail |= bits << before;
+  if (before + count >= 64) {
+    Grow(8);
+    std::memcpy(state_.data + state_.prefix() + state_.front(), &state_.tail,
+                8);
+    state_.tail = before == 0 ? 0 : bits >> (64 - before);
+  }
   state_.front_bits += static_cast<uint32_t>(count);
 }
 
@@ -195,12 +192,15 @@ void OpenChunk::PutControl(uint64_t control) {
 }
 
 // From the next whole byte on.
-void OpenChunk::PutBytes(const std::string& bytes) {
+void OpenChunk::PutBytes(std::string_view bytes) {
   PutBits(0, static_cast<int>(-state_.front_bits & 7));
-  Grow(bytes.size());
-  std::memcpy(state_.data + state_.prefix() + state_.front(), bytes.data(),
-              bytes.size());
-  state_.front_bits += static_cast<uint32_t>(8 * bytes.size());
+  while (!bytes.empty()) {
+    const size_t size = std::min<size_t>(bytes.size(), 8);
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data(), size);
+    PutBits(word, static_cast<int>(8 * size));
+    bytes.remove_prefix(size);
+  }
 }
 
 // The first byte ends up highest.
@@ -403,8 +403,12 @@ const FloatHistogram* OpenChunk::last_float_histogram() const {
 void OpenChunk::Decode(SampleRuns* runs) const {
   if (empty()) return;
   TimeReader times(state_.data + Capacity(state_.used()), state_.back);
-  const size_t size = state_.front();
-  BitReader in(state_.data + state_.prefix());
+  // In one piece, with what the reader may read past the end.
+  absl::InlinedVector<unsigned char, 512> values(state_.front() + 16);
+  std::memcpy(values.data(), state_.data + state_.prefix(), state_.front());
+  std::memcpy(values.data() + state_.front(), &state_.tail, 8);
+  const size_t size = (size_t{state_.front_bits} + 7) / 8;
+  BitReader in(values.data());
   DifferenceModel model;
   uint64_t last = 0;
   int scale = kWhole;

@@ -2,13 +2,13 @@
 // come: values as differences of decimal integers, times as runs of equal
 // steps, histograms as differences of their counts. Any kind may follow any
 // other; what goes in comes out bit for bit. Never written to disk.
-// Thread-compatible. Made to lie in arrays by the million: 48 bytes and what
+// Thread-compatible. Made to lie in arrays by the million: 56 bytes and what
 // bytes() says, which is nothing until the first sample.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <utility>
 
 #include "model/histogram.h"
@@ -78,6 +78,9 @@ class OpenChunk {
     int64_t last_time_ms = 0;
     // The integer that stands for the last float.
     uint64_t last = 0;
+    // The newest bits of values, up to 63, from the lowest on. An append reads
+    // nothing of the buffer, which is seldom in the cache.
+    uint64_t tail = 0;
     uint32_t front_bits = 0;  // of values
     uint32_t back = 0;        // bytes of times
     uint32_t count = 0;
@@ -91,7 +94,8 @@ class OpenChunk {
     uint8_t has_histogram : 1 = 0;
 
     size_t prefix() const { return 8u * has_start + 8u * has_histogram; }
-    size_t front() const { return (size_t{front_bits} + 7) / 8; }
+    // Values in the buffer, in bytes: whole words; the rest is `tail`.
+    size_t front() const { return size_t{front_bits} / 64 * 8; }
     size_t used() const { return prefix() + front() + back; }
   };
 
@@ -100,7 +104,7 @@ class OpenChunk {
   void InsertPrefix(size_t at, uint64_t word);
   void PutBits(uint64_t bits, int count);
   void PutControl(uint64_t control);
-  void PutBytes(const std::string& bytes);
+  void PutBytes(std::string_view bytes);
   void PutBack(const void* bytes, size_t size);
   void PutBackVarint(uint64_t value);
   void PutTime(int64_t time_ms);
@@ -112,6 +116,6 @@ class OpenChunk {
   State state_;
 };
 
-static_assert(sizeof(OpenChunk) <= 48);
+static_assert(sizeof(OpenChunk) <= 56);
 
 }  // namespace vigie::store

@@ -16,7 +16,7 @@ inline uint64_t LowBits(uint64_t word, int count) {
 }
 
 // Values, from the lowest bit of each byte on. Reads up to 8 bytes past the
-// last one, where there are times.
+// last one.
 class BitReader {
  public:
   explicit BitReader(const unsigned char* at) : at_(at) {}

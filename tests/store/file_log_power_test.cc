@@ -28,6 +28,7 @@ class Simulation {
 
   void RunLife() {
     options_.segment_bytes = 100 + Below(3000);
+    options_.room_bytes_max = Below(2) == 0 ? 0 : Below(5000);
     auto log = FileLog::Open("log", options_, files_);
     ASSERT_THAT(log, IsOk());
     CheckReplay(**log);

@@ -181,6 +181,55 @@ TEST_F(FileLogTest, CutsATornLastFrameAtEveryByteAndGoesOn) {
   }
 }
 
+TEST_F(FileLogTest, RoomGrowsWithTheSegmentAndIsGivenBackAtTheEnd) {
+  const FileLogOptions options = {.room_bytes_max = 100'000};
+  std::vector<size_t> sizes;
+  {
+    auto log = OpenLog(files_, options);
+    for (int i = 0; i < 40; ++i) {
+      ASSERT_THAT(AppendAndWait(*log, std::string(8000, 'x')), IsOk());
+      sizes.push_back(files_.Contents(Segments(files_).front()).size());
+    }
+  }
+  const std::string after = files_.Contents(Segments(files_).front());
+
+  EXPECT_EQ(std::set<size_t>(sizes.begin(), sizes.end()).size(), 4u)
+      << "a sync that makes the file longer is the exception";
+  EXPECT_EQ(after.size(),
+            kSegmentHeaderBytes + 40 * (kFrameHeaderBytes + 8000));
+  EXPECT_EQ(ReplayAll(*OpenLog(files_, options)).frames.size(), 40u);
+}
+
+TEST_F(FileLogTest, RoomOfALogThatWasKilledIsCut) {
+  const FileLogOptions options = {.room_bytes_max = 100'000};
+  {
+    auto log = OpenLog(files_, options);
+    ASSERT_THAT(AppendAndWait(*log, "first"), IsOk());
+    files_.KillAfter(1);
+  }
+  files_.Revive();
+  const std::string path = Segments(files_).front();
+  const size_t before = files_.Contents(path).size();
+  auto log = OpenLog(files_, options);
+
+  EXPECT_THAT(ReplayAll(*log).frames, ElementsAre(Pair(1, "first")));
+  EXPECT_GT(before, 50'000u);
+  EXPECT_EQ(files_.Contents(path).size(),
+            kSegmentHeaderBytes + kFrameHeaderBytes + 5);
+}
+
+TEST_F(FileLogTest, OnAnAlmostFullDiskFramesDoWithoutRoom) {
+  const FileLogOptions options = {.room_bytes_max = 100'000};
+  auto log = OpenLog(files_, options);
+  ASSERT_THAT(AppendAndWait(*log, std::string(70'000, 'x')), IsOk());
+  // The next write is of the frame, the one after it of zeros.
+  files_.FailWrites(1, 1, "No space left on device");
+
+  EXPECT_THAT(AppendAndWait(*log, std::string(90'000, 'y')), IsOk());
+  EXPECT_EQ(files_.Contents(Segments(files_).front()).size(),
+            kSegmentHeaderBytes + 2 * kFrameHeaderBytes + 160'000);
+}
+
 TEST_F(FileLogTest, CutsATailOfZeros) {
   WriteAndDie({"first"});
   const std::string path = Segments(files_).front();

@@ -385,6 +385,7 @@ TEST_F(StoreTest, ABatchBeyondTheBytesInFlightIsRefusedAndNothingOfItStored) {
 TEST_F(StoreTest, AFullDiskIsNamedQueriesGoOnAndItRecoversAlone) {
   testing::FaultyFileLayer disk(1);
   options_.files = &disk;
+  options_.log_room_bytes_max = 0;
   Open();
   Append(kUp, {{kNowMs, 1}});
   const Labels fresh = SeriesNamed("fresh");
