@@ -35,11 +35,11 @@ enum Control : uint64_t {
 };
 
 // A buffer of n bytes from the heap costs n + 8, in steps of 16; ours grow in
-// such steps, and of an eighth once they are long.
+// such steps, and of a quarter once they are long.
 size_t Capacity(size_t needed) {
   if (needed == 0) return 0;
-  const auto eighth = std::bit_floor(static_cast<uint64_t>(needed)) >> 3;
-  const size_t step = std::max<size_t>(eighth, 16);
+  const auto quarter = std::bit_floor(static_cast<uint64_t>(needed)) >> 2;
+  const size_t step = std::max<size_t>(quarter, 16);
   return ((needed + 8 + step - 1) & ~(step - 1)) - 8;
 }
 
