@@ -198,6 +198,42 @@ class StoreTools(unittest.TestCase):
         with Server(VIGIE, copy) as server:
             self.assertEqual(self.orders(server), {"fr": "42", "de": "7"})
 
+    def test_deleted_samples_are_gone_before_and_after_a_compaction(self):
+        with Server(VIGIE, self.data) as server:
+            self.push(server)
+            self.assertEqual(self.store("delete", 'shop_orders_total{site="fr"}'),
+                             "deleted from 1 series\n")
+            self.assertEqual(self.orders(server), {"de": "7"})
+            self.store("compact")
+            self.assertEqual(self.orders(server), {"de": "7"})
+            # What comes after a deletion is no part of it.
+            self.push(server)
+            self.assertEqual(self.orders(server), {"fr": "42", "de": "7"})
+        self.store("delete", 'shop_orders_total{site="de"}')
+        self.store("compact")
+        with Server(VIGIE, self.data) as server:
+            self.assertEqual(self.orders(server), {"fr": "42"})
+
+    def test_the_admin_api_deletes_what_is_in_the_range(self):
+        config = self.path("vigie.yml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("http: {admin_api: true}\n")
+        with Server(VIGIE, self.data, config=config) as server:
+            self.push(server)
+            path = "/api/v1/admin/tsdb/delete_series"
+            selector = 'shop_orders_total{site="fr"}'
+            for form, left in (
+                    ({"match[]": selector, "end": "1000"},
+                     {"fr": "42", "de": "7"}),
+                    ({"match[]": selector}, {"de": "7"})):
+                status, body = server.request(path, form=form)
+                self.assertEqual((status, body), (204, b""))
+                self.assertEqual(self.orders(server), left)
+            status, body = server.request(
+                "/api/v1/admin/tsdb/clean_tombstones", form={})
+            self.assertEqual((status, body), (204, b""))
+            self.assertEqual(self.orders(server), {"de": "7"})
+
     def test_times_that_cannot_be_read_are_named(self):
         for time in ("soon", "now-x"):
             self.store("delete", "up", "--start", time, fails="vigie: ")
