@@ -62,6 +62,20 @@ void AppendCounts(std::string_view name,
   *out += ']';
 }
 
+void AppendGrowth(std::string_view name,
+                  const std::vector<store::GrownCount>& counts,
+                  std::string* out) {
+  *out += fmt::format(",\"{}\":[", name);
+  for (size_t i = 0; i < counts.size(); ++i) {
+    if (i > 0) *out += ',';
+    *out += "{\"name\":";
+    AppendJsonString(counts[i].name, out);
+    *out += fmt::format(",\"value\":{},\"before\":{}}}", counts[i].now,
+                        counts[i].before);
+  }
+  *out += ']';
+}
+
 }  // namespace
 
 ApiV1::Answer ApiV1::Targets(const HttpRequest&, const Form& form) {
@@ -161,6 +175,16 @@ ApiV1::Answer ApiV1::TsdbStatus(const HttpRequest& request, const Form& form) {
   AppendCounts("labelValueCountByLabelName", found.values_by_label, &data);
   AppendCounts("memoryInBytesByLabelName", {}, &data);
   AppendCounts("seriesCountByLabelValuePair", found.series_by_pair, &data);
+  // Beyond Prometheus: the newest day against the one before it.
+  data += fmt::format(
+      ",\"growth\":{{\"day\":\"{}\",\"numSeries\":{},"
+      "\"numSeriesDayBefore\":{}",
+      FormatRfc3339(found.day_ms), found.series_that_day,
+      found.series_the_day_before);
+  AppendGrowth("seriesCountByMetricName", found.grown_metrics, &data);
+  AppendGrowth("labelValueCountByLabelName", found.grown_labels, &data);
+  AppendGrowth("seriesCountByLabelValuePair", found.grown_pairs, &data);
+  data += '}';
   return SuccessAnswer(std::move(data) + "}");
 }
 

@@ -131,6 +131,7 @@ absl::Status LocalStore::SealNow() {
   {
     HeadReaderLock lock(head_lock_);
     metrics_.head_samples.Set(static_cast<double>(head_->samples()));
+    metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   }
   return absl::OkStatus();
 }

@@ -254,21 +254,15 @@ bool Postings::Contains(uint64_t id) const {
   return PostingsCursor(*this).Contains(id);
 }
 
-void Postings::AppendRuns(std::vector<IdRuns::Run>* runs) const {
-  auto add = [&](uint64_t first, uint64_t last) {
-    if (!runs->empty() && runs->back().last + 1 == first) {
-      runs->back().last = last;
-    } else {
-      runs->push_back({first, last});
-    }
-  };
+void Postings::VisitRuns(
+    absl::FunctionRef<bool(uint64_t first, uint64_t last)> visit) const {
   for (uint32_t i = 0; i < count_; ++i) {
     const Container& container = begin()[i];
     const uint64_t base = uint64_t{container.key} << 16;
     if (container.count != kBits) {
       const Run* all = RunsOf(container);
       for (uint32_t j = 0; j < container.count; ++j) {
-        add(base + all[j].first, base + all[j].last);
+        if (!visit(base + all[j].first, base + all[j].last)) return;
       }
       continue;
     }
@@ -276,19 +270,29 @@ void Postings::AppendRuns(std::vector<IdRuns::Run>* runs) const {
       for (uint64_t word = container.bits[w]; word != 0; word &= word - 1) {
         const uint64_t id =
             base + w * 64 + static_cast<uint64_t>(std::countr_zero(word));
-        add(id, id);
+        if (!visit(id, id)) return;
       }
     }
   }
 }
 
+void Postings::AppendRuns(std::vector<IdRuns::Run>* runs) const {
+  VisitRuns([&](uint64_t first, uint64_t last) {
+    if (!runs->empty() && runs->back().last + 1 == first) {
+      runs->back().last = last;
+    } else {
+      runs->push_back({first, last});
+    }
+    return true;
+  });
+}
+
 void Postings::AppendIds(std::vector<uint64_t>* ids) const {
-  std::vector<IdRuns::Run> runs;
-  AppendRuns(&runs);
   ids->reserve(ids->size() + size_);
-  for (const IdRuns::Run& run : runs) {
-    for (uint64_t id = run.first; id <= run.last; ++id) ids->push_back(id);
-  }
+  VisitRuns([&](uint64_t first, uint64_t last) {
+    for (uint64_t id = first; id <= last; ++id) ids->push_back(id);
+    return true;
+  });
 }
 
 bool PostingsCursor::Contains(uint64_t id) {

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "store/id_runs.h"
 
 namespace vigie::store {
@@ -31,6 +32,9 @@ class Postings {
   bool empty() const { return size_ == 0; }
   bool Contains(uint64_t id) const;
 
+  // Calls `visit` with each run, ascending, until it returns false.
+  void VisitRuns(
+      absl::FunctionRef<bool(uint64_t first, uint64_t last)> visit) const;
   // Appends all of it, ascending.
   void AppendRuns(std::vector<IdRuns::Run>* runs) const;
   void AppendIds(std::vector<uint64_t>* ids) const;

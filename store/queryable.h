@@ -83,13 +83,30 @@ struct NamedCount {
   uint64_t count = 0;
 };
 
+// What a day (UTC) has more of than the day before it had.
+struct GrownCount {
+  std::string name;
+  uint64_t before = 0;
+  uint64_t now = 0;
+};
+
 // Series per metric name, label name, and pair; distinct values per label.
 struct Cardinality {
-  uint64_t series = 0;
+  uint64_t series = 0;  // active ones, as all of these
   uint64_t label_pairs = 0;
   std::vector<NamedCount> series_by_metric;  // largest first, at most `limit`
   std::vector<NamedCount> values_by_label;
   std::vector<NamedCount> series_by_pair;  // "name=value"
+
+  // All series of the newest day that something is sealed of, against those
+  // of the day before; the largest growth first, at most `limit`. A series
+  // that paused so long that it was forgotten meanwhile counts twice.
+  int64_t day_ms = 0;  // when that day began
+  uint64_t series_that_day = 0;
+  uint64_t series_the_day_before = 0;
+  std::vector<GrownCount> grown_metrics;
+  std::vector<GrownCount> grown_labels;  // in values
+  std::vector<GrownCount> grown_pairs;
 };
 
 // Result of the listing calls; `truncated` if `limit` cut it.

@@ -1,13 +1,17 @@
 // Reader answers from head and blocks together: what a Select sees of the two
 // is captured in one step, so a seal in between neither hides a sample nor
-// shows it twice.
+// shows it twice. Series that left the head are found by the index of the days
+// they may have left; ids of equal labels are one series.
 // Thread-safe.
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "store/blocks.h"
 #include "store/head.h"
 #include "store/head_lock.h"
@@ -38,6 +42,7 @@ class Reader final : public Queryable {
       const Tenant& tenant, const TimeRange& range,
       const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
       const ReadContext& context, bool* truncated) const override;
+  // Of the series in the head: exemplars are few and of now.
   absl::StatusOr<std::vector<ExemplarSeries>> Exemplars(
       const Tenant& tenant, const TimeRange& range,
       const std::vector<std::vector<Matcher>>& selectors,
@@ -50,10 +55,25 @@ class Reader final : public Queryable {
       const ReadContext& context) const override;
 
  private:
+  using Selectors = std::vector<std::vector<Matcher>>;
+  using NameSet = absl::flat_hash_set<std::string>;
+
   // Ascending ids of what any of `selectors` matches; all if there is none.
-  absl::StatusOr<SeriesIndex::IdList> MatchAny(
-      const Tenant& tenant, const std::vector<std::vector<Matcher>>& selectors,
-      const ReadContext& context) const ABSL_SHARED_LOCKS_REQUIRED(lock_);
+  absl::StatusOr<SeriesIndex::IdList> MatchAny(const Tenant& tenant,
+                                               const Selectors& selectors,
+                                               const ReadContext& context) const
+      ABSL_SHARED_LOCKS_REQUIRED(lock_);
+  // The days of `range` that a series may have left the head with.
+  std::vector<int32_t> DaysLeft(const BlockSnapshot& blocks,
+                                const TimeRange& range) const
+      ABSL_SHARED_LOCKS_REQUIRED(lock_);
+  // Calls `visit` with the labels of each series that matches any of
+  // `selectors` and may have samples in `range`; of some more than once.
+  // A day whose index is damaged is left out, and `*warnings` says so.
+  absl::Status VisitSeries(
+      const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
+      const ReadContext& context, std::vector<std::string>* warnings,
+      absl::FunctionRef<absl::Status(Labels labels)> visit) const;
 
   HeadLock& lock_;
   const Head& head_ ABSL_GUARDED_BY(lock_);
@@ -61,7 +81,7 @@ class Reader final : public Queryable {
   StoreMetrics& metrics_;
 };
 
-// True if the series may have samples in `range`, by its windows.
+// True if the series may have samples in `range`, by its oldest and newest.
 bool MayHaveSamples(const MemSeries& series, const TimeRange& range);
 
 }  // namespace vigie::store

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "store/day_index_builder.h"
+#include "store/label_order.h"
 #include "store/series_index.h"
 #include "tests/bench/fleet.h"
 
@@ -98,6 +99,12 @@ int main(int argc, char** argv) {
   match("regex", {Matcher::Equal("__name__", metric),
                   make(Matcher::Type::kRegex, "job", "service-0.*")});
   match("all but", {make(Matcher::Type::kNotEqual, "part", "3")});
+
+  Stage("sort", n, [&] {
+    store::LabelOrder order;
+    for (uint64_t i = 0; i < n; ++i) order.Add(index, i + 1);
+    sum += order.Sort().front();
+  });
 
   store::DayIndexBuilder builder;
   Stage("day: add", n, [&] {

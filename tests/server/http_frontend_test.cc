@@ -196,7 +196,10 @@ TEST_F(HttpFrontendTest, ShowsConfigurationFlagsAndCardinality) {
   EXPECT_THAT(Get("/api/v1/status/tsdb").body,
               AllOf(HasSubstr(R"({"numSeries":1,"numLabelPairs":2})"),
                     HasSubstr(R"("seriesCountByMetricName":)"
-                              R"([{"name":"up","value":1}])")));
+                              R"([{"name":"up","value":1}])"),
+                    HasSubstr(R"("growth":{"day":"1970-01-01T00:00:00Z",)"
+                              R"("numSeries":0,"numSeriesDayBefore":0,)"
+                              R"("seriesCountByMetricName":[],)")));
   EXPECT_EQ(Get("/api/v1/status/tsdb?limit=0").body,
             Error("bad_data", "limit must be a positive number"));
 }

@@ -1,0 +1,60 @@
+// LabelOrder sorts series by their labels without comparing strings for each
+// pair of series: the distinct label pairs are sorted once, and series are
+// compared as lists of their ranks.
+// Thread-compatible.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/strings.h"
+#include "model/labels.h"
+#include "store/series_index.h"
+
+namespace vigie::store {
+
+class LabelOrder {
+ public:
+  // Series are numbered in the order of these calls. The second takes the
+  // labels of `id` in `index` without building them; always of the same
+  // index, which does not change between the calls. About 50 bytes a series.
+  void Add(const Labels& labels);
+  void Add(const SeriesIndex& index, uint64_t id);
+
+  // The numbers of all series in order of their labels, as Labels compare;
+  // of equal labels those added first. Ends the adding.
+  std::vector<uint32_t> Sort();
+  // After Sort.
+  bool SameLabels(uint32_t a, uint32_t b) const;
+
+  size_t size() const { return begins_.size(); }
+
+ private:
+  struct LabelViewHash {
+    size_t operator()(const LabelView& label) const {
+      return absl::HashOf(ToAbsl(label.name), ToAbsl(label.value));
+    }
+  };
+  struct Pair {
+    std::string name;
+    std::string value;
+  };
+
+  uint32_t NumberOf(const LabelView& label);
+  uint32_t EndOf(uint32_t series) const {
+    return series + 1 < begins_.size() ? begins_[series + 1]
+                                       : static_cast<uint32_t>(ranks_.size());
+  }
+
+  std::deque<Pair> pairs_;
+  absl::flat_hash_map<LabelView, uint32_t, LabelViewHash> numbers_;
+  absl::flat_hash_map<uint32_t, uint32_t> of_index_;  // by its numbers
+  std::vector<uint32_t> begins_;
+  std::vector<uint32_t> ranks_;  // numbers, until Sort
+  std::vector<uint32_t> scratch_;
+};
+
+}  // namespace vigie::store

@@ -1,0 +1,309 @@
+// The part of Reader that lists names: of labels, values, series, and what is
+// told about them.
+#include <algorithm>
+#include <limits>
+
+#include "base/log.h"
+#include "base/status_macros.h"
+#include "base/strings.h"
+#include "store/cardinality.h"
+#include "store/day_index.h"
+#include "store/label_order.h"
+#include "store/left_series.h"
+#include "store/read_charge.h"
+#include "store/reader.h"
+
+namespace vigie::store {
+namespace {
+
+// What a string in a set or list takes beside its bytes.
+constexpr size_t kNameBytes = 64;
+
+NameList Sorted(std::vector<std::string> names, uint64_t limit) {
+  NameList list;
+  std::sort(names.begin(), names.end());
+  list.truncated = limit > 0 && names.size() > limit;
+  if (list.truncated) names.resize(limit);
+  list.names = std::move(names);
+  return list;
+}
+
+absl::Status AddName(std::string_view name, ScopedCharge* charge,
+                     absl::flat_hash_set<std::string>* names) {
+  if (!names->emplace(name).second) return absl::OkStatus();
+  return charge->Add(name.size() + kNameBytes);
+}
+
+// Whether any of `series` may have samples in `range`: as many are looked at
+// as it takes to find one.
+bool AnyMayHaveSamples(const Head& head, const Postings& series,
+                       const TimeRange& range, const ReadContext& context,
+                       size_t* steps, absl::Status* status) {
+  bool found = false;
+  series.VisitRuns([&](uint64_t first, uint64_t last) {
+    for (uint64_t id = first; id <= last && !found && status->ok(); ++id) {
+      *status = CheckStop(context, steps);
+      found = MayHaveSamples(*head.Find(id), range);
+    }
+    return !found && status->ok();
+  });
+  return found && status->ok();
+}
+
+// The values of `label` in the head.
+absl::Status ValuesIn(const Head& head, const Tenant& tenant,
+                      std::string_view label, const TimeRange& range,
+                      const ReadContext& context, ScopedCharge* charge,
+                      absl::flat_hash_set<std::string>* values) {
+  absl::Status status;
+  size_t steps = 0;
+  head.index().VisitValues(
+      tenant.name, label, [&](std::string_view value, const Postings& series) {
+        if (AnyMayHaveSamples(head, series, range, context, &steps, &status)) {
+          status = AddName(value, charge, values);
+        }
+        return status.ok();
+      });
+  return status;
+}
+
+// The label names in the head.
+absl::Status NamesIn(const Head& head, const Tenant& tenant,
+                     const TimeRange& range, const ReadContext& context,
+                     ScopedCharge* charge,
+                     absl::flat_hash_set<std::string>* names) {
+  absl::Status status;
+  size_t steps = 0;
+  for (const std::string_view name : head.index().Names(tenant.name)) {
+    bool found = false;
+    head.index().VisitValues(
+        tenant.name, name, [&](std::string_view, const Postings& series) {
+          found =
+              AnyMayHaveSamples(head, series, range, context, &steps, &status);
+          return !found && status.ok();
+        });
+    VIGIE_RETURN_IF_ERROR(status);
+    if (found) VIGIE_RETURN_IF_ERROR(AddName(name, charge, names));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
+                                            const TimeRange& range,
+                                            const Selectors& selectors,
+                                            uint64_t limit,
+                                            const ReadContext& context) const {
+  ScopedCharge charge(context.account);
+  NameSet names;
+  std::vector<std::string> warnings;
+  if (!selectors.empty()) {
+    VIGIE_RETURN_IF_ERROR(VisitSeries(
+        tenant, range, selectors, context, &warnings,
+        [&](const Labels& labels) -> absl::Status {
+          for (const LabelView& label : labels) {
+            VIGIE_RETURN_IF_ERROR(AddName(label.name, &charge, &names));
+          }
+          return absl::OkStatus();
+        }));
+  } else {
+    std::unique_ptr<BlockSnapshot> blocks;
+    std::vector<int32_t> days;
+    {
+      HeadReaderLock lock(lock_);
+      blocks = blocks_.TakeSnapshot();
+      days = DaysLeft(*blocks, range);
+      VIGIE_RETURN_IF_ERROR(
+          NamesIn(head_, tenant, range, context, &charge, &names));
+    }
+    const DayIndex index(blocks->index());
+    for (const int32_t day : days) {
+      const auto found = index.Names(day, tenant.name, context);
+      if (absl::IsDataLoss(found.status())) {
+        warnings.emplace_back(MessageOf(OfDay(day, found.status())));
+        continue;
+      }
+      VIGIE_RETURN_IF_ERROR(found.status());
+      for (const std::string& name : *found) {
+        VIGIE_RETURN_IF_ERROR(AddName(name, &charge, &names));
+      }
+    }
+  }
+  NameList list = Sorted({names.begin(), names.end()}, limit);
+  list.warnings = std::move(warnings);
+  return list;
+}
+
+absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
+                                             std::string_view label,
+                                             const TimeRange& range,
+                                             const Selectors& selectors,
+                                             uint64_t limit,
+                                             const ReadContext& context) const {
+  ScopedCharge charge(context.account);
+  NameSet values;
+  std::vector<std::string> warnings;
+  if (!selectors.empty()) {
+    VIGIE_RETURN_IF_ERROR(
+        VisitSeries(tenant, range, selectors, context, &warnings,
+                    [&](const Labels& labels) -> absl::Status {
+                      const std::string_view value = labels.Get(label);
+                      if (value.empty()) return absl::OkStatus();
+                      return AddName(value, &charge, &values);
+                    }));
+  } else if (!label.empty()) {
+    std::unique_ptr<BlockSnapshot> blocks;
+    std::vector<int32_t> days;
+    {
+      HeadReaderLock lock(lock_);
+      blocks = blocks_.TakeSnapshot();
+      days = DaysLeft(*blocks, range);
+      VIGIE_RETURN_IF_ERROR(
+          ValuesIn(head_, tenant, label, range, context, &charge, &values));
+    }
+    const DayIndex index(blocks->index());
+    for (const int32_t day : days) {
+      const absl::Status status = index.VisitPairs(
+          day, tenant.name, label, context,
+          [&](std::string_view, std::string_view value, const IdRuns&) {
+            return AddName(value, &charge, &values);
+          });
+      if (absl::IsDataLoss(status)) {
+        warnings.emplace_back(MessageOf(OfDay(day, status)));
+      } else if (!status.ok()) {
+        return status;
+      }
+    }
+  }
+  NameList list = Sorted({values.begin(), values.end()}, limit);
+  list.warnings = std::move(warnings);
+  return list;
+}
+
+absl::StatusOr<std::vector<Labels>> Reader::Series(
+    const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
+    uint64_t limit, const ReadContext& context, bool* truncated) const {
+  ScopedCharge charge(context.account);
+  LabelOrder order;
+  std::vector<Labels> found;
+  std::vector<std::string> warnings;
+  VIGIE_RETURN_IF_ERROR(
+      VisitSeries(tenant, range, selectors, context, &warnings,
+                  [&](Labels labels) -> absl::Status {
+                    VIGIE_RETURN_IF_ERROR(
+                        charge.Add(labels.bytes().size() + 2 * kNameBytes));
+                    order.Add(labels);
+                    found.push_back(std::move(labels));
+                    return absl::OkStatus();
+                  }));
+  // This answer has no place to say that something is missing.
+  if (!warnings.empty()) return absl::DataLossError(warnings[0]);
+  std::vector<Labels> sorted;
+  uint32_t last = 0;
+  *truncated = false;
+  for (const uint32_t i : order.Sort()) {
+    if (!sorted.empty() && order.SameLabels(last, i)) continue;
+    *truncated = limit > 0 && sorted.size() >= limit;
+    if (*truncated) break;
+    sorted.push_back(std::move(found[i]));
+    last = i;
+  }
+  return sorted;
+}
+
+absl::StatusOr<Cardinality> Reader::CountCardinality(
+    const Tenant& tenant, uint64_t limit, const ReadContext& context) const {
+  std::unique_ptr<BlockSnapshot> blocks;
+  Cardinality result;
+  {
+    HeadReaderLock lock(lock_);
+    blocks = blocks_.TakeSnapshot();
+    VIGIE_ASSIGN_OR_RETURN(
+        result, CountSeries(head_.index(), tenant.name, limit, context));
+  }
+  const std::vector<int32_t> days =
+      blocks->Days({std::numeric_limits<int64_t>::min(),
+                    std::numeric_limits<int64_t>::max()});
+  if (days.empty()) return result;
+  const absl::Status status =
+      CountGrowth(DayIndex(blocks->index()), days.back(), tenant.name, limit,
+                  context, &result);
+  if (absl::IsDataLoss(status)) {
+    spdlog::warn("store: cardinality: {}",
+                 MessageOf(OfDay(days.back(), status)));
+  } else if (!status.ok()) {
+    return status;
+  }
+  return result;
+}
+
+absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
+    const Tenant& tenant, const TimeRange& range,
+    const std::vector<std::vector<Matcher>>& selectors,
+    const ReadContext& context) const {
+  std::vector<ExemplarSeries> found;
+  ScopedCharge charged(context.account);
+  HeadReaderLock lock(lock_);
+  VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
+                         MatchAny(tenant, selectors, context));
+  size_t steps = 0;
+  for (const uint64_t id : ids) {
+    VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+    const std::vector<Exemplar>* exemplars = head_.ExemplarsOf(id);
+    if (exemplars == nullptr) continue;
+    ExemplarSeries one;
+    for (const Exemplar& exemplar : *exemplars) {
+      if (!range.Contains(exemplar.time_ms)) continue;
+      VIGIE_RETURN_IF_ERROR(
+          charged.Add(sizeof(exemplar) + exemplar.labels.bytes().size()));
+      one.exemplars.push_back(exemplar);
+    }
+    if (one.exemplars.empty()) continue;
+    std::stable_sort(one.exemplars.begin(), one.exemplars.end(),
+                     [](const Exemplar& a, const Exemplar& b) {
+                       return a.time_ms < b.time_ms;
+                     });
+    one.series = head_.index().LabelsOf(id);
+    found.push_back(std::move(one));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const ExemplarSeries& a, const ExemplarSeries& b) {
+              return a.series < b.series;
+            });
+  return found;
+}
+
+absl::StatusOr<std::vector<MetricMetadata>> Reader::ListMetadata(
+    const Tenant& tenant, std::string_view metric,
+    const ReadContext& context) const {
+  std::vector<MetricMetadata> found;
+  ScopedCharge charged(context.account);
+  HeadReaderLock lock(lock_);
+  const auto entries = head_.metadata().find(tenant.name);
+  if (entries == head_.metadata().end()) return found;
+  auto add = [&](const std::string& name,
+                 const MetadataEntry& entry) -> absl::Status {
+    VIGIE_RETURN_IF_ERROR(charged.Add(name.size() + sizeof(MetricMetadata) +
+                                      entry.metadata.help.size()));
+    found.push_back({name, entry.metadata});
+    return absl::OkStatus();
+  };
+  if (!metric.empty()) {
+    const auto it = entries->second.find(metric);
+    if (it != entries->second.end()) {
+      VIGIE_RETURN_IF_ERROR(add(it->first, it->second));
+    }
+    return found;
+  }
+  for (const auto& [name, entry] : entries->second) {
+    VIGIE_RETURN_IF_ERROR(add(name, entry));
+  }
+  std::sort(found.begin(), found.end(),
+            [](const MetricMetadata& a, const MetricMetadata& b) {
+              return a.metric < b.metric;
+            });
+  return found;
+}
+
+}  // namespace vigie::store

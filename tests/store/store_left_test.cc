@@ -1,0 +1,205 @@
+// Series that left the head are found by the index of their days: no answer
+// tells whether a series is still there.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
+#include <random>
+
+#include "tests/store/store_fixture.h"
+#include "tests/support/status_matchers.h"
+
+namespace vigie::store {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using testing::IsOk;
+using ::testing::SizeIs;
+
+constexpr int64_t kHourMs = 3'600'000;
+constexpr int64_t kDayLengthMs = 24 * kHourMs;
+
+class StoreLeftTest : public StoreTest {
+ protected:
+  StoreLeftTest() {
+    options_.series_idle_ms = kHourMs;
+    options_.store.retention_ms = 30 * kDayLengthMs;
+  }
+
+  void PassHours(int hours) { clock_.AdvanceMs(hours * kHourMs); }
+  double HeadSeries() { return MetricOf("vigie_store_head_series"); }
+
+  std::vector<std::string> Values(
+      std::string_view label,
+      const std::vector<std::vector<Matcher>>& selectors = {},
+      const TimeRange& range = {}) {
+    ByteAccount account("query", 64 << 20);
+    auto found = store_->queryable().LabelValues({}, label, range, selectors, 0,
+                                                 {&account, {}});
+    EXPECT_THAT(found, IsOk());
+    EXPECT_THAT(found->warnings, IsEmpty());
+    EXPECT_EQ(account.bytes(), 0);
+    return found->names;
+  }
+  std::vector<std::string> Names(
+      const std::vector<std::vector<Matcher>>& selectors = {}) {
+    ByteAccount account("query", 64 << 20);
+    auto found =
+        store_->queryable().LabelNames({}, {}, selectors, 0, {&account, {}});
+    EXPECT_THAT(found, IsOk());
+    return found->names;
+  }
+  std::vector<Labels> Series(const std::vector<Matcher>& matchers,
+                             uint64_t limit = 0, bool expect_more = false) {
+    ByteAccount account("query", 64 << 20);
+    bool truncated = false;
+    auto found = store_->queryable().Series({}, {}, {matchers}, limit,
+                                            {&account, {}}, &truncated);
+    EXPECT_THAT(found, IsOk());
+    EXPECT_EQ(truncated, expect_more);
+    return *found;
+  }
+  int64_t Now() { return clock_.NowMs(); }
+};
+
+TEST_F(StoreLeftTest, AnswersDoNotTellWhatHasLeft) {
+  Open();
+  Append(SeriesNamed("old", "x"), {{Now(), 1}});
+  Append(SeriesNamed("old", "y"), {{Now(), 2}});
+  Append({{"__name__", "other"}, {"zone", "z"}}, {{Now(), 3}});
+  ASSERT_THAT(store_->Seal(), IsOk());
+  const Contents before = Query();
+  PassHours(2);
+  Append(SeriesNamed("new", "x"), {{Now(), 4}});
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ASSERT_EQ(HeadSeries(), 1);
+
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(Query({0, kNowMs + 1}), before);
+    EXPECT_THAT(Query(), SizeIs(4));
+    EXPECT_THAT(Query({}, {Matcher::Equal("job", "x")}), SizeIs(2));
+    EXPECT_THAT(Query({}, {Matcher::Equal("job", "")}), SizeIs(1));
+    EXPECT_THAT(Names(), ElementsAre("__name__", "job", "zone"));
+    EXPECT_THAT(Names({{Matcher::Equal("__name__", "other")}}),
+                ElementsAre("__name__", "zone"));
+    EXPECT_THAT(Values("__name__"), ElementsAre("new", "old", "other"));
+    EXPECT_THAT(Values("__name__", {{Matcher::Equal("job", "x")}}),
+                ElementsAre("new", "old"));
+    EXPECT_THAT(Values("job", {{Matcher::Equal("__name__", "old")},
+                               {Matcher::Equal("__name__", "new")}}),
+                ElementsAre("x", "y"));
+    EXPECT_THAT(Series({Matcher::Equal("job", "x")}),
+                ElementsAre(SeriesNamed("new", "x"), SeriesNamed("old", "x")));
+    EXPECT_THAT(Series({Matcher::Equal("job", "x")}, 1, true), SizeIs(1));
+    Open();  // and a restart
+  }
+}
+
+TEST_F(StoreLeftTest, ASeriesThatComesBackIsOneSeries) {
+  Open();
+  const Labels labels = SeriesNamed("m", "x");
+  std::map<int64_t, uint64_t> expected;
+  for (int day = 0; day < 4; ++day) {
+    Append(labels, {{Now(), day + 0.5}});
+    Append(SeriesNamed("m", fmt::format("day-{}", day)), {{Now(), 1}});
+    expected[Now()] = BitsOf(day + 0.5);
+    ASSERT_THAT(store_->Seal(), IsOk());
+    PassHours(20);
+    ASSERT_THAT(store_->Seal(), IsOk());
+    // The last seal had nothing; what is idle leaves with the next one.
+  }
+  Append(labels, {{Now(), 9}});
+  expected[Now()] = BitsOf(9);
+
+  EXPECT_EQ(Query()[labels], expected);
+  EXPECT_THAT(Query(), SizeIs(5));
+  EXPECT_THAT(Series({}), SizeIs(5));
+  ASSERT_THAT(store_->Seal(), IsOk());
+  Open();
+  EXPECT_EQ(Query()[labels], expected);
+  EXPECT_EQ(Query({kNowMs, kNowMs})[labels].size(), 1U);
+}
+
+TEST_F(StoreLeftTest, GrowthIsTheNewestDayAgainstTheOneBefore) {
+  Open();
+  auto scrape = [&](int pods) {
+    for (int i = 0; i < pods; ++i) {
+      Append(SeriesNamed("steady", "x"), {{Now(), 1}});
+      Append({{"__name__", "grows"}, {"pod", fmt::format("{}", i)}},
+             {{Now(), 1}});
+    }
+    ASSERT_THAT(store_->Seal(), IsOk());
+  };
+  scrape(2);
+  PassHours(24);
+  scrape(5);
+
+  ByteAccount account("query", 64 << 20);
+  const auto found =
+      store_->queryable().CountCardinality({}, 10, {&account, {}});
+  ASSERT_THAT(found, IsOk());
+  EXPECT_EQ(found->series_the_day_before, 3U);
+  EXPECT_EQ(found->series_that_day, 6U);
+  EXPECT_EQ(found->day_ms, Now() / kDayLengthMs * kDayLengthMs);
+  ASSERT_THAT(found->grown_metrics, SizeIs(1));
+  EXPECT_EQ(found->grown_metrics[0].name, "grows");
+  EXPECT_EQ(found->grown_metrics[0].before, 2U);
+  EXPECT_EQ(found->grown_metrics[0].now, 5U);
+  ASSERT_THAT(found->grown_labels, SizeIs(1));
+  EXPECT_EQ(found->grown_labels[0].name, "pod");
+  ASSERT_THAT(found->grown_pairs, SizeIs(4));
+  EXPECT_EQ(found->grown_pairs[0].name, "__name__=grows");
+  EXPECT_EQ(account.bytes(), 0);
+}
+
+// Pods come and go for days; at random moments what a query, a list of values
+// and a restart tell is what a plain map tells.
+TEST_F(StoreLeftTest, ChurnHidesNothing) {
+  const uint32_t seed = 4711;
+  SCOPED_TRACE(fmt::format("seed {}", seed));
+  std::mt19937 random(seed);
+  Open();
+  Contents expected;
+  for (int hour = 0; hour < 60; ++hour) {
+    AppendBatch batch;
+    for (int pod = 0; pod < 6; ++pod) {
+      // A pod lives for some hours; some names come back days later.
+      const std::string name = pod < 4
+                                   ? fmt::format("p{}", hour / 3 * 4 + pod)
+                                   : fmt::format("r{}", (hour / 5 + pod) % 7);
+      const Labels labels = {{"__name__", fmt::format("m{}", pod % 2)},
+                             {"pod", name}};
+      const double value = static_cast<double>(random() % 1'000);
+      batch.floats.push_back(
+          {static_cast<uint32_t>(batch.series.size()), {Now(), value}, 0});
+      batch.series.push_back({labels, {}});
+      expected[labels][Now()] = BitsOf(value);
+    }
+    ASSERT_TRUE(Append(std::move(batch)).status.ok());
+    if (random() % 3 > 0) {
+      ASSERT_THAT(store_->Seal(), IsOk());
+    }
+    if (random() % 16 == 0) Open();
+    PassHours(1);
+    if (hour % 6 != 5) continue;
+    ASSERT_EQ(Query(), expected) << "hour " << hour;
+    std::set<std::string> pods;
+    Contents some;
+    const TimeRange range = {Now() - 20 * kHourMs, Now() - 8 * kHourMs};
+    for (const auto& [labels, samples] : expected) {
+      if (labels.metric_name() == "m1")
+        pods.insert(std::string(labels.Get("pod")));
+      for (const auto& [time_ms, bits] : samples) {
+        if (range.Contains(time_ms)) some[labels][time_ms] = bits;
+      }
+    }
+    ASSERT_EQ(Query(range), some) << "hour " << hour;
+    ASSERT_EQ(Values("pod", {{Matcher::Equal("__name__", "m1")}}),
+              std::vector<std::string>(pods.begin(), pods.end()));
+  }
+  ASSERT_THAT(store_->Seal(), IsOk());
+  EXPECT_LT(HeadSeries(), 20) << "of " << expected.size();
+}
+
+}  // namespace
+}  // namespace vigie::store
