@@ -5,6 +5,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_reader.h>
+#include <rocksdb/table_properties.h>
 
 #include <algorithm>
 #include <vector>
@@ -24,6 +25,16 @@ std::string FaultOfCurrent(const std::string& directory, rocksdb::Env& env) {
     return "";
   }
   return "CURRENT: names no manifest that is there";
+}
+
+// The bytes of the number that an ingestion may write into a file: no checksum
+// covers them, and DB::Open then names the manifest.
+bool HasSequence(const rocksdb::SstFileReader& reader) {
+  const auto properties = reader.GetTableProperties();
+  if (properties == nullptr) return false;
+  const auto& all = properties->user_collected_properties;
+  const auto it = all.find("rocksdb.external_sst_file.global_seqno");
+  return it != all.end() && it->second != std::string(8, '\0');
 }
 
 }  // namespace
@@ -47,6 +58,11 @@ absl::Status ExplainRefusal(const std::string& directory, rocksdb::Env& env,
         reader.Open(fmt::format("{}/{}", directory, name));
     if (status.IsCorruption()) {
       damaged.push_back(fmt::format("{}: {}", name, status.ToString()));
+    } else if (status.ok() && HasSequence(reader)) {
+      damaged.push_back(
+          fmt::format("{}: a sequence number, which vigie does "
+                      "not write into files",
+                      name));
     }
   }
   if (const std::string fault = FaultOfCurrent(directory, env);
