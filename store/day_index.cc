@@ -58,6 +58,22 @@ absl::StatusOr<std::vector<int32_t>> DayIndex::Days(int32_t first,
   return days;
 }
 
+absl::StatusOr<std::vector<std::string>> DayIndex::Tenants(int32_t day) const {
+  const std::string prefix = DayPrefix(day);
+  std::vector<std::string> tenants;
+  const std::unique_ptr<RowCursor> cursor = rows_.NewCursor();
+  VIGIE_ASSIGN_OR_RETURN(bool found, cursor->Seek(prefix));
+  while (found && IsBelow(cursor->key(), prefix)) {
+    VIGIE_ASSIGN_OR_RETURN(const std::string_view tenant,
+                           TenantOfKey(cursor->key()));
+    tenants.emplace_back(tenant);
+    // No kind of row sorts after it.
+    VIGIE_ASSIGN_OR_RETURN(
+        found, cursor->Seek(DayTenantPrefix(day, tenants.back()) + '\xff'));
+  }
+  return tenants;
+}
+
 // All seals together.
 absl::StatusOr<IdRuns> DayIndex::ReadPair(RowCursor* cursor,
                                           std::string_view prefix,

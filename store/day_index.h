@@ -29,6 +29,9 @@ class DayIndex {
   // The days of [first, last] that have rows, ascending.
   absl::StatusOr<std::vector<int32_t>> Days(int32_t first, int32_t last) const;
 
+  // Who has rows of `day`, as keys sort.
+  absl::StatusOr<std::vector<std::string>> Tenants(int32_t day) const;
+
   // The series that have samples on `day` and match all of `matchers`. A regex
   // runs once per distinct value of its label.
   absl::StatusOr<IdRuns> Match(int32_t day, std::string_view tenant,

@@ -71,6 +71,14 @@ absl::StatusOr<int32_t> DayOfKey(std::string_view key) {
   return static_cast<int32_t>(day);
 }
 
+absl::StatusOr<std::string_view> TenantOfKey(std::string_view key) {
+  constexpr size_t kDayBytes = 4;
+  if (key.size() <= kDayBytes) return Malformed("key");
+  const size_t size = static_cast<unsigned char>(key[kDayBytes]);
+  if (key.size() <= kDayBytes + 1 + size) return Malformed("key");
+  return key.substr(kDayBytes + 1, size);
+}
+
 std::string PairPrefix(int32_t day, std::string_view tenant) {
   std::string key = DayTenantPrefix(day, tenant);
   key.push_back(kPairs);

@@ -25,6 +25,8 @@ std::string DayPrefix(int32_t day);
 std::string DayTenantPrefix(int32_t day, std::string_view tenant);
 // kDataLoss if `key` is no row's.
 absl::StatusOr<int32_t> DayOfKey(std::string_view key);
+// Part of the key.
+absl::StatusOr<std::string_view> TenantOfKey(std::string_view key);
 
 // Pair rows: (day, tenant, 'p', name, value, seal) -> ids. The empty name and
 // value stand for all series. Without `value`, or with no arguments but the

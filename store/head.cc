@@ -290,7 +290,24 @@ void Head::Remove(const std::vector<uint64_t>& ids) {
   }
 }
 
-void Head::Forget(const std::vector<uint64_t>& ids) { Remove(ids); }
+void Head::NoteDaysOf(const MemSeries& series) {
+  if (series.newest_ms == MemSeries::kNoSamples) return;
+  const int32_t first = DayOf(series.first_ms);
+  const int32_t newest = DayOf(series.newest_ms);
+  if (int64_t{newest} - first > kDaysListed) ForgetDaysUntil(newest);
+  for (int32_t day = first; day <= newest && newest > unknown_until_day_;
+       ++day) {
+    days_left_.insert(day);
+  }
+}
+
+// A day that is not dropped yet may still have samples of them.
+void Head::Forget(const std::vector<uint64_t>& ids) {
+  for (const uint64_t id : ids) {
+    if (const MemSeries* series = Find(id)) NoteDaysOf(*series);
+  }
+  Remove(ids);
+}
 
 absl::Status Head::MakeRoom(uint64_t id, const SeriesIdentity& identity) {
   if (id == 0 || id > kSeriesIdMax) {
@@ -338,15 +355,7 @@ size_t Head::Leave(const std::vector<uint64_t>& ids, const IdleBefore& before) {
     }
     if (!std::binary_search(idle.begin(), idle.end(), id)) continue;
     leaving.push_back(id);
-    const MemSeries& series = page->series[SlotOf(id)];
-    if (series.newest_ms == MemSeries::kNoSamples) continue;
-    const int32_t first = DayOf(series.first_ms);
-    const int32_t newest = DayOf(series.newest_ms);
-    if (int64_t{newest} - first > kDaysListed) ForgetDaysUntil(newest);
-    for (int32_t day = first; day <= newest && newest > unknown_until_day_;
-         ++day) {
-      days_left_.insert(day);
-    }
+    NoteDaysOf(page->series[SlotOf(id)]);
   }
   Remove(leaving);
   gone_.insert(gone_.end(), leaving.begin(), leaving.end());

@@ -157,6 +157,11 @@ class Head {
   void RaiseNextSeriesId(uint64_t id) {
     next_series_id_ = std::max(next_series_id_, id);
   }
+  // Blocks hold what lies before `end`. A capture never goes back behind it,
+  // even if nothing is applied before.
+  void RaiseAppliedEnd(LogPosition end) {
+    applied_end_ = std::max(applied_end_, end);
+  }
   uint64_t samples() const { return samples_; }
   // Samples, but a histogram counts as many as it takes room for.
   uint64_t weight() const { return weight_; }
@@ -171,6 +176,8 @@ class Head {
   // kDataLoss if it cannot have, or `id` is out of bounds.
   absl::Status MakeRoom(uint64_t id, const SeriesIdentity& identity);
   void Remove(const std::vector<uint64_t>& ids);
+  // `series` goes: its samples are now found by the index of these days.
+  void NoteDaysOf(const MemSeries& series);
   void MarkDirty(SeriesPage* page, uint64_t bits);
   // Moves what is open aside for the capture that waits for it.
   void Freeze(SeriesPage* page);

@@ -86,6 +86,16 @@ std::vector<uint32_t> LabelOrder::Sort() {
   return sorted;
 }
 
+size_t LabelOrder::SortAndCount() {
+  size_t count = 0;
+  uint32_t last = 0;
+  for (const uint32_t i : Sort()) {
+    if (count == 0 || !SameLabels(last, i)) ++count;
+    last = i;
+  }
+  return count;
+}
+
 bool LabelOrder::SameLabels(uint32_t a, uint32_t b) const {
   return std::equal(ranks_.begin() + begins_[a], ranks_.begin() + EndOf(a),
                     ranks_.begin() + begins_[b], ranks_.begin() + EndOf(b));

@@ -27,6 +27,8 @@ class LabelOrder {
   // The numbers of all series in order of their labels, as Labels compare;
   // of equal labels those added first. Ends the adding.
   std::vector<uint32_t> Sort();
+  // Sorts, and tells how many there are that differ.
+  size_t SortAndCount();
   // After Sort.
   bool SameLabels(uint32_t a, uint32_t b) const;
 

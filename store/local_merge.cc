@@ -7,8 +7,10 @@
 
 #include "base/status_macros.h"
 #include "base/strings.h"
-#include "store/day_index.h"
+#include "store/label_order.h"
+#include "store/left_series.h"
 #include "store/local_store.h"
+#include "store/read_charge.h"
 #include "store/retention.h"
 #include "store/windows.h"
 
@@ -19,6 +21,8 @@ constexpr absl::Duration kTick = absl::Seconds(10);
 constexpr int64_t kBackoffNs = 10LL * 60 * 1'000'000'000;
 constexpr int kNice = 10;
 constexpr int64_t kDeleteBytesMax = 1 << 30;
+// What LabelOrder and a list of ids take, about.
+constexpr size_t kBytesASeries = 64;
 
 }  // namespace
 
@@ -95,42 +99,40 @@ absl::StatusOr<uint64_t> LocalStore::DeleteSeries(const DeleteRequest& request,
   progress.Report("sealing", 0, 0, "");
   VIGIE_RETURN_IF_ERROR(SealNow());
   VIGIE_RETURN_IF_ERROR(progress.Stopped());
-  VIGIE_ASSIGN_OR_RETURN(const IdRuns ids, IdsOf(request, progress.stop));
+  // All is sealed, so the index of the days knows every series, in the head or
+  // not.
+  LabelOrder order;
+  VIGIE_ASSIGN_OR_RETURN(std::vector<uint64_t> ids,
+                         IdsOf(request, progress.stop, &order));
   VIGIE_RETURN_IF_ERROR(
-      blocks_->Delete(request.tenant.name, ids.Ids(), request.range));
-  return ids.size();
+      blocks_->Delete(request.tenant.name, std::move(ids), request.range));
+  return order.SortAndCount();
 }
 
-// In the head and in the index of each day.
-absl::StatusOr<IdRuns> LocalStore::IdsOf(const DeleteRequest& request,
-                                         std::stop_token stop) {
-  IdRuns found;
-  const std::string& tenant = request.tenant.name;
-  {
-    HeadReaderLock lock(head_lock_);
-    for (const std::vector<Matcher>& matchers : request.selectors) {
-      VIGIE_ASSIGN_OR_RETURN(const auto ids,
-                             head_->index().Match(tenant, matchers, stop));
-      IdRuns matched;
-      for (const uint64_t id : ids) matched.Add(id);
-      found = Union(found, matched);
-    }
-  }
+absl::StatusOr<std::vector<uint64_t>> LocalStore::IdsOf(
+    const DeleteRequest& request, std::stop_token stop, LabelOrder* order) {
   ByteAccount account("delete", kDeleteBytesMax);
   const ReadContext context{&account, stop};
+  ScopedCharge charge(&account);
   const std::unique_ptr<BlockSnapshot> snapshot = blocks_->TakeSnapshot();
-  const DayIndex index(snapshot->index());
-  VIGIE_ASSIGN_OR_RETURN(const std::vector<int32_t> days,
-                         index.Days(NearestDayOf(request.range.min_ms),
-                                    NearestDayOf(request.range.max_ms)));
-  for (const int32_t day : days) {
-    for (const std::vector<Matcher>& matchers : request.selectors) {
-      VIGIE_ASSIGN_OR_RETURN(const IdRuns ids,
-                             index.Match(day, tenant, matchers, context));
-      found = Union(found, ids);
-    }
+  LeftSeries series(snapshot->index(), request.tenant.name, request.selectors,
+                    /*known=*/{}, context);
+  std::vector<uint64_t> ids;
+  for (const int32_t day : snapshot->Days(request.range)) {
+    VIGIE_RETURN_IF_ERROR(series.Visit(
+        day,
+        [&](uint64_t id, Labels labels) -> absl::Status {
+          VIGIE_RETURN_IF_ERROR(charge.Add(kBytesASeries));
+          order->Add(labels);
+          ids.push_back(id);
+          return absl::OkStatus();
+        },
+        [](const IdRuns&) {}));
   }
-  return found;
+  // A row that two seals wrote is visited twice.
+  std::sort(ids.begin(), ids.end());
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+  return ids;
 }
 
 }  // namespace vigie::store

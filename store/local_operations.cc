@@ -1,15 +1,23 @@
 // LocalStore's operations: what is done to the store as a whole.
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "store/day_index.h"
 #include "store/inspect.h"
 #include "store/local_store.h"
 #include "store/snapshot.h"
 #include "store/verify.h"
 
 namespace vigie::store {
+namespace {
+
+// As cardinality holds every label pair of a tenant for a moment.
+constexpr int64_t kInspectBytesMax = 1 << 30;
+
+}  // namespace
 
 absl::Status LocalStore::Snapshot(const std::string& directory,
                                   const Progress& progress) {
@@ -66,28 +74,51 @@ absl::Status LocalStore::VerifyCopy(
   return status;
 }
 
-std::vector<std::string> LocalStore::Tenants() {
+absl::StatusOr<std::vector<std::string>> LocalStore::Tenants() {
+  std::unique_ptr<BlockSnapshot> blocks;
   std::vector<std::string> tenants;
   {
     HeadReaderLock lock(head_lock_);
+    blocks = blocks_->TakeSnapshot();
     for (const std::string_view tenant : head_->index().Tenants()) {
       tenants.emplace_back(tenant);
     }
   }
+  const DayIndex index(blocks->index());
+  for (const int32_t day : blocks->Days({})) {
+    VIGIE_ASSIGN_OR_RETURN(std::vector<std::string> of_day, index.Tenants(day));
+    tenants.insert(tenants.end(), std::make_move_iterator(of_day.begin()),
+                   std::make_move_iterator(of_day.end()));
+  }
   std::sort(tenants.begin(), tenants.end());
+  tenants.erase(std::unique(tenants.begin(), tenants.end()), tenants.end());
   return tenants;
 }
 
 absl::StatusOr<StoreReport> LocalStore::Inspect() {
   StoreReport report;
-  MutexLock lock(maintenance_mutex_);
-  report.log_bytes = log_->bytes_on_disk();
-  report.block_bytes = blocks_->bytes_on_disk();
-  report.seals = next_seal_ - 1;
-  report.tables = TablesOf(*blocks_);
-  HeadReaderLock head(head_lock_);
-  report.head_series = head_->index().size();
-  report.head_samples = head_->samples();
+  {
+    MutexLock lock(maintenance_mutex_);
+    report.log_bytes = log_->bytes_on_disk();
+    report.block_bytes = blocks_->bytes_on_disk();
+    report.seals = next_seal_ - 1;
+    report.tables = TablesOf(*blocks_);
+    HeadReaderLock head(head_lock_);
+    report.head_series = head_->index().size();
+    report.head_samples = head_->samples();
+  }
+  ByteAccount account("inspect", kInspectBytesMax);
+  VIGIE_ASSIGN_OR_RETURN(const std::vector<std::string> tenants, Tenants());
+  for (const std::string& tenant : tenants) {
+    VIGIE_ASSIGN_OR_RETURN(
+        Cardinality counts,
+        reader_->CountCardinality({tenant}, kReportedCounts, {&account, {}}));
+    report.tenants.push_back({tenant, std::move(counts)});
+  }
+  std::stable_sort(report.tenants.begin(), report.tenants.end(),
+                   [](const TenantReport& a, const TenantReport& b) {
+                     return a.counts.series > b.counts.series;
+                   });
   return report;
 }
 

@@ -166,9 +166,10 @@ absl::Status LocalStore::Replay(const Watermark& watermark) {
   HeadWriterLock lock(head_lock_);
   next_seal_ = watermark.next_seal;
   head_->RaiseNextSeriesId(watermark.next_series_id);
-  // What has left before is in the blocks alone, up to tomorrow by its times.
-  if (watermark.next_seal > 1) {
-    head_->ForgetDaysUntil(DayOf(clock_.NowMs()) + 1);
+  head_->RaiseAppliedEnd(watermark.replay_from);
+  // What has left before has samples in blocks alone.
+  if (const std::vector<DayState> days = blocks_->Days(); !days.empty()) {
+    head_->ForgetDaysUntil(days.back().day);
   }
   VIGIE_RETURN_IF_ERROR(blocks_->LoadInto(head_.get()));
   class Replay replay(*head_);

@@ -22,7 +22,6 @@
 #include "store/file_layer.h"
 #include "store/head.h"
 #include "store/head_lock.h"
-#include "store/id_runs.h"
 #include "store/log.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -33,6 +32,8 @@ class Env;
 }
 
 namespace vigie::store {
+
+class LabelOrder;
 
 // A seal is due before its time once the head holds this many samples, by their
 // weight; at four times as many batches are refused, as seals then keep
@@ -51,7 +52,7 @@ struct LocalStoreOptions {
   std::function<void(SealStep)> after_step;
   std::function<void(MergeStep)> after_merge_step;
   // A series without a newer sample leaves the head at a seal; 0: never.
-  int64_t series_idle_ms = 0;
+  int64_t series_idle_ms = 3'600'000;
 };
 
 class LocalStore final : public Store, private Appender {
@@ -81,8 +82,8 @@ class LocalStore final : public Store, private Appender {
       const Progress& progress,
       const std::function<void(const std::string&)>& found) override;
   absl::StatusOr<StoreReport> Inspect() override;
-  // Whose series there are, sorted.
-  std::vector<std::string> Tenants();
+  // Whose series there are, in the head or in blocks, sorted.
+  absl::StatusOr<std::vector<std::string>> Tenants();
   absl::Status Close() override;
   // Drops what retention no longer keeps now, rather than when due.
   absl::Status ApplyRetention();
@@ -129,8 +130,11 @@ class LocalStore final : public Store, private Appender {
   absl::Status SealNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   absl::Status KeepRetention()
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
-  absl::StatusOr<IdRuns> IdsOf(const DeleteRequest& request,
-                               std::stop_token stop);
+  // What the index of the days has within the request; `*order` gets the
+  // labels of each.
+  absl::StatusOr<std::vector<uint64_t>> IdsOf(const DeleteRequest& request,
+                                              std::stop_token stop,
+                                              LabelOrder* order);
   absl::Status KeepSince(int64_t oldest_ms)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   bool SealIsDue(int64_t last_seal_ns);

@@ -93,6 +93,14 @@ struct TableReport {
   uint64_t rows = 0;  // estimated
 };
 
+// What a tenant has series of: all of it counted, the largest of each kind
+// listed.
+struct TenantReport {
+  std::string name;
+  Cardinality counts;
+};
+inline constexpr uint64_t kReportedCounts = 10;
+
 // What a data directory holds, for people.
 struct StoreReport {
   uint64_t log_bytes = 0;
@@ -101,6 +109,7 @@ struct StoreReport {
   uint64_t head_samples = 0;
   uint32_t seals = 0;  // so far
   std::vector<TableReport> tables;
+  std::vector<TenantReport> tenants;  // those with most active series first
 };
 
 }  // namespace vigie::store

@@ -21,10 +21,7 @@ constexpr int64_t kDayLengthMs = 24 * kHourMs;
 
 class StoreLeftTest : public StoreTest {
  protected:
-  StoreLeftTest() {
-    options_.series_idle_ms = kHourMs;
-    options_.store.retention_ms = 30 * kDayLengthMs;
-  }
+  StoreLeftTest() { options_.store.retention_ms = 30 * kDayLengthMs; }
 
   void PassHours(int hours) { clock_.AdvanceMs(hours * kHourMs); }
   double HeadSeries() { return MetricOf("vigie_store_head_series"); }
@@ -118,6 +115,66 @@ TEST_F(StoreLeftTest, ASeriesThatComesBackIsOneSeries) {
   Open();
   EXPECT_EQ(Query()[labels], expected);
   EXPECT_EQ(Query({kNowMs, kNowMs})[labels].size(), 1U);
+}
+
+// A start with nothing to replay, then a seal of nothing but those that leave:
+// the log is not taken for unsealed again.
+TEST_F(StoreLeftTest, ASealOfLeavingAloneForgetsNoProgress) {
+  Open();
+  const Labels labels = SeriesNamed("m");
+  Append(labels, {{Now(), 1}});
+  ASSERT_THAT(store_->Seal(), IsOk());
+  PassHours(2);
+  Open();
+  ASSERT_EQ(HeadSeries(), 1);
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ASSERT_EQ(HeadSeries(), 0);
+
+  Open();
+  EXPECT_EQ(HeadSeries(), 0);
+  EXPECT_EQ(MetricOf("vigie_store_head_samples"), 0);
+  Append(labels, {{Now(), 2}});
+  Open();
+  EXPECT_EQ(Query(),
+            (Contents{{labels, {{kNowMs, BitsOf(1)}, {Now(), BitsOf(2)}}}}));
+}
+
+// After a clock that ran ahead was set right, what left under it is still
+// asked for on its days.
+TEST_F(StoreLeftTest, WhatLeftOnDaysToComeIsFoundAfterARestart) {
+  Open();
+  PassHours(10 * 24);
+  const int64_t ahead_ms = Now();
+  Append(SeriesNamed("m"), {{ahead_ms, 1}});
+  ASSERT_THAT(store_->Seal(), IsOk());
+  PassHours(2);
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ASSERT_EQ(HeadSeries(), 0);
+  clock_.SetNowMs(kNowMs);
+
+  Open();
+  EXPECT_EQ(Query(), (Contents{{SeriesNamed("m"), {{ahead_ms, BitsOf(1)}}}}));
+}
+
+TEST_F(StoreLeftTest, ADeletionCountsSeriesAndNotTheirIds) {
+  Open();
+  for (int visit = 0; visit < 3; ++visit) {
+    Append(SeriesNamed("m", "x"), {{Now(), 1}});
+    Append(SeriesNamed("m", "y"), {{Now(), 2}});
+    Append(SeriesNamed("other", "x"), {{Now(), 3}});
+    ASSERT_THAT(store_->Seal(), IsOk());
+    PassHours(3);
+    ASSERT_THAT(store_->Seal(), IsOk());
+  }
+
+  const auto deleted = store_->DeleteSeries(
+      {{},
+       {{Matcher::Equal("__name__", "m")}, {Matcher::Equal("job", "y")}},
+       {}},
+      {});
+  ASSERT_THAT(deleted, IsOk());
+  EXPECT_EQ(*deleted, 2U);
+  EXPECT_THAT(Query(), SizeIs(1));
 }
 
 TEST_F(StoreLeftTest, GrowthIsTheNewestDayAgainstTheOneBefore) {
