@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "query/parser/parser.h"
+#include "server/parameters.h"
 #include "server/store_transfer.h"
 
 namespace vigie::server {
@@ -77,6 +78,40 @@ absl::StatusOr<std::string> Delete(store::Store& store,
   return Dump(json{{"series", series}});
 }
 
+json CountsJson(const std::vector<store::NamedCount>& counts) {
+  json out = json::array();
+  for (const store::NamedCount& one : counts) {
+    out.push_back({{"name", one.name}, {"count", one.count}});
+  }
+  return out;
+}
+
+json GrowthJson(const std::vector<store::GrownCount>& counts) {
+  json out = json::array();
+  for (const store::GrownCount& one : counts) {
+    out.push_back(
+        {{"name", one.name}, {"before", one.before}, {"now", one.now}});
+  }
+  return out;
+}
+
+json TenantJson(const store::TenantReport& tenant) {
+  const store::Cardinality& counts = tenant.counts;
+  return {{"name", tenant.name},
+          {"series", counts.series},
+          {"label_pairs", counts.label_pairs},
+          {"series_by_metric", CountsJson(counts.series_by_metric)},
+          {"values_by_label", CountsJson(counts.values_by_label)},
+          {"series_by_pair", CountsJson(counts.series_by_pair)},
+          {"growth",
+           {{"day", FormatRfc3339(counts.day_ms)},
+            {"series", counts.series_that_day},
+            {"series_the_day_before", counts.series_the_day_before},
+            {"metrics", GrowthJson(counts.grown_metrics)},
+            {"labels", GrowthJson(counts.grown_labels)},
+            {"pairs", GrowthJson(counts.grown_pairs)}}}};
+}
+
 absl::StatusOr<std::string> Inspect(store::Store& store) {
   VIGIE_ASSIGN_OR_RETURN(const store::StoreReport report, store.Inspect());
   json tables = json::array();
@@ -86,12 +121,17 @@ absl::StatusOr<std::string> Inspect(store::Store& store) {
                       {"files", table.files},
                       {"rows", table.rows}});
   }
+  json tenants = json::array();
+  for (const store::TenantReport& tenant : report.tenants) {
+    tenants.push_back(TenantJson(tenant));
+  }
   return Dump(json{{"log_bytes", report.log_bytes},
                    {"block_bytes", report.block_bytes},
                    {"head_series", report.head_series},
                    {"head_samples", report.head_samples},
                    {"seals", report.seals},
-                   {"tables", std::move(tables)}});
+                   {"tables", std::move(tables)},
+                   {"tenants", std::move(tenants)}});
 }
 
 json TransferJson(const TransferOutcome& outcome) {

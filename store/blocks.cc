@@ -88,22 +88,38 @@ absl::StatusOr<Watermark> Blocks::ReadWatermark() const {
   return ParseWatermark(*value);
 }
 
-absl::Status Blocks::LoadInto(Head* head) const {
-  const RocksTables& tables = *impl_->tables;
-  VIGIE_RETURN_IF_ERROR(tables.Scan(
+absl::Status Blocks::VisitNames(
+    absl::FunctionRef<absl::Status(uint64_t, std::string_view, const Labels&)>
+        visit) const {
+  return impl_->tables->Scan(
       Table::kNames, nullptr, "",
       [&](std::string_view key, std::string_view value) -> absl::Status {
         VIGIE_ASSIGN_OR_RETURN(const uint64_t id, ParseSeriesKey(key));
         VIGIE_ASSIGN_OR_RETURN(const SeriesRow row, ParseSeriesRow(value));
-        return head->LoadSeries(id, row.tenant, row.labels);
-      }));
-  VIGIE_RETURN_IF_ERROR(tables.Scan(
+        return visit(id, row.tenant, row.labels);
+      });
+}
+
+absl::Status Blocks::VisitStates(
+    absl::FunctionRef<absl::Status(uint64_t, const SeriesState&)> visit) const {
+  return impl_->tables->Scan(
       Table::kActive, nullptr, "",
       [&](std::string_view key, std::string_view value) -> absl::Status {
         VIGIE_ASSIGN_OR_RETURN(const uint64_t id, ParseSeriesKey(key));
         VIGIE_ASSIGN_OR_RETURN(const SeriesState state, ParseSeenRow(value));
-        return head->LoadState(id, state);
+        return visit(id, state);
+      });
+}
+
+absl::Status Blocks::LoadInto(Head* head) const {
+  const RocksTables& tables = *impl_->tables;
+  VIGIE_RETURN_IF_ERROR(VisitNames(
+      [&](uint64_t id, std::string_view tenant, const Labels& labels) {
+        return head->LoadSeries(id, tenant, labels);
       }));
+  VIGIE_RETURN_IF_ERROR(VisitStates([&](uint64_t id, const SeriesState& state) {
+    return head->LoadState(id, state);
+  }));
   VIGIE_RETURN_IF_ERROR(tables.Scan(
       Table::kExemplars, nullptr, "",
       [&](std::string_view key, std::string_view value) -> absl::Status {
@@ -143,6 +159,10 @@ absl::Status Blocks::Publish() {
   impl_->catalog->Sealed(impl_->seal.windows);
   impl_->catalog->EndSeal();
   return absl::OkStatus();
+}
+
+std::shared_ptr<const BlockView> Blocks::view() const {
+  return impl_->catalog->view();
 }
 
 std::vector<DayState> Blocks::Days() const { return impl_->catalog->Days(); }

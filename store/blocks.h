@@ -62,6 +62,14 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
 
   // Puts everything that the blocks know of series and metadata into `head`.
   absl::Status LoadInto(Head* head) const;
+  // Its two parts: rows of `names` and `active`, by id.
+  absl::Status VisitNames(
+      absl::FunctionRef<absl::Status(uint64_t id, std::string_view tenant,
+                                     const Labels& labels)>
+          visit) const;
+  absl::Status VisitStates(
+      absl::FunctionRef<absl::Status(uint64_t id, const SeriesState& state)>
+          visit) const;
 
   // A seal in two steps. Write puts all of `capture` into files that nobody
   // reads yet: chunks of at most `chunk_samples_max` samples, rows and the
@@ -73,6 +81,8 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
                      size_t chunk_samples_max);
   absl::Status Publish();
 
+  // What counts now.
+  std::shared_ptr<const BlockView> view() const;
   // By day, those with anything in them.
   std::vector<DayState> Days() const;
   // Makes one generation of all that is sealed of a day, each series in few

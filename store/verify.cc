@@ -19,6 +19,7 @@
 #include "store/local_store.h"
 #include "store/log_format.h"
 #include "store/rocks_log.h"
+#include "store/verify_index.h"
 
 namespace vigie::store {
 namespace {
@@ -340,6 +341,13 @@ absl::Status VerifyContents(const std::string& directory,
   const auto fail = [&](const absl::Status& status) {
     damages.Tell(Replaced(std::string(MessageOf(status)), directory, name));
   };
+  // Where it does not open, the store says so below.
+  if (const auto blocks =
+          Blocks::Open(directory + "/blocks", directory + "/staging");
+      blocks.ok()) {
+    const auto snapshot = (*blocks)->TakeSnapshot();
+    VIGIE_RETURN_IF_ERROR(VerifyIndex(**blocks, *snapshot, progress, fail));
+  }
   prometheus::Registry registry;
   LocalStoreOptions options;
   options.store.retention_ms = 0;
@@ -349,7 +357,12 @@ absl::Status VerifyContents(const std::string& directory,
     fail(store.status());
     return absl::OkStatus();
   }
-  for (const std::string& tenant : (*store)->Tenants()) {
+  const auto tenants = (*store)->Tenants();
+  if (!tenants.ok()) {
+    fail(tenants.status());
+    return absl::OkStatus();
+  }
+  for (const std::string& tenant : *tenants) {
     VIGIE_RETURN_IF_ERROR(
         ReadTenant((*store)->queryable(), {tenant}, progress, fail, outcome));
   }
