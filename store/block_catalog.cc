@@ -282,14 +282,12 @@ void BlockCatalog::EndSeal() {
 absl::Status BlockCatalog::DropRows(const std::vector<SealedWindow>& rows,
                                     const std::vector<int32_t>& days) {
   if (rows.empty() && days.empty()) return absl::OkStatus();
-  rocksdb::WriteBatch batch;
-  rocksdb::ColumnFamilyHandle* table = tables_.at(Table::kWindows)->handle();
+  std::vector<std::string> keys;
   for (const SealedWindow& row : rows) {
-    batch.Delete(table, SealedWindowKey(row.window, row.seal));
+    keys.push_back(SealedWindowKey(row.window, row.seal));
   }
-  for (const int32_t day : days) batch.Delete(table, ColdDayKey(day));
-  VIGIE_RETURN_IF_ERROR(
-      FromRocks(tables_.db().Write(Synced(), &batch), "drop windows"));
+  for (const int32_t day : days) keys.push_back(ColdDayKey(day));
+  VIGIE_RETURN_IF_ERROR(tables_.DeleteKeys(Table::kWindows, std::move(keys)));
   MutexLock lock(mutex_);
   for (const int32_t day : days) {
     const auto it = cold_.find(day);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/utilities/checkpoint.h>
-#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 
@@ -263,35 +262,22 @@ void Blocks::Reclaim() {
 }
 
 absl::Status Blocks::DropSeries(const std::vector<uint64_t>& series_ids) {
-  constexpr size_t kRowsABatch = 4096;
-  RocksTables& tables = *impl_->tables;
-  rocksdb::WriteBatch batch;
-  size_t rows = 0;
-  for (const uint64_t id : series_ids) {
-    const std::string key = SeriesKey(id);
-    // What goes last is what the others hang on.
-    for (const Table table :
-         {Table::kExemplars, Table::kActive, Table::kNames}) {
-      batch.Delete(tables.at(table)->handle(), key);
-    }
-    if (++rows % kRowsABatch == 0) {
-      VIGIE_RETURN_IF_ERROR(
-          FromRocks(tables.db().Write(Synced(), &batch), "drop series"));
-      batch.Clear();
-    }
+  std::vector<std::string> keys;
+  for (const uint64_t id : series_ids) keys.push_back(SeriesKey(id));
+  // What goes last is what the others hang on.
+  for (const Table table : {Table::kExemplars, Table::kActive, Table::kNames}) {
+    VIGIE_RETURN_IF_ERROR(impl_->tables->DeleteKeys(table, keys));
   }
-  return FromRocks(tables.db().Write(Synced(), &batch), "drop series");
+  return absl::OkStatus();
 }
 
 absl::Status Blocks::DropMetadata(
     const std::vector<std::pair<std::string, std::string>>& names) {
-  RocksTables& tables = *impl_->tables;
-  rocksdb::WriteBatch batch;
+  std::vector<std::string> keys;
   for (const auto& [tenant, metric] : names) {
-    batch.Delete(tables.at(Table::kMetadata)->handle(),
-                 EncodeMetadataKey(tenant, metric));
+    keys.push_back(EncodeMetadataKey(tenant, metric));
   }
-  return FromRocks(tables.db().Write(Synced(), &batch), "drop metadata");
+  return impl_->tables->DeleteKeys(Table::kMetadata, std::move(keys));
 }
 
 std::unique_ptr<BlockSnapshot> Blocks::TakeSnapshot() {

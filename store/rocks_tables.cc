@@ -8,7 +8,6 @@
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
-#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <charconv>
@@ -269,27 +268,41 @@ absl::Status RocksTables::DeleteRows(
     Table table,
     absl::FunctionRef<RowFate(std::string_view key, std::string_view value)>
         fate) {
-  constexpr int kRowsABatch = 4096;
-  rocksdb::ColumnFamilyHandle* family = at(table)->handle();
   rocksdb::ReadOptions options;
   options.fill_cache = false;
   const std::unique_ptr<rocksdb::Iterator> it(
-      db_->NewIterator(options, family));
-  rocksdb::WriteBatch batch;
-  auto write = [&] {
-    const rocksdb::Status status = db_->Write(rocksdb::WriteOptions(), &batch);
-    batch.Clear();
-    return FromRocks(status, at(table)->name());
-  };
-  for (it->SeekToFirst(); it->Valid(); it->Next()) {
+      db_->NewIterator(options, at(table)->handle()));
+  FileSet files;
+  FileWriter writer(*this, at(table), &files);
+  absl::Status status;
+  for (it->SeekToFirst(); it->Valid() && status.ok(); it->Next()) {
     const RowFate one = fate(ToView(it->key()), ToView(it->value()));
     if (one == RowFate::kStop) break;
-    if (one == RowFate::kKeep) continue;
-    batch.Delete(family, it->key());
-    if (batch.Count() >= kRowsABatch) VIGIE_RETURN_IF_ERROR(write());
+    if (one == RowFate::kDelete) status = writer.Delete(ToView(it->key()));
   }
-  VIGIE_RETURN_IF_ERROR(FromRocks(it->status(), at(table)->name()));
-  return batch.Count() == 0 ? absl::OkStatus() : write();
+  if (status.ok()) status = FromRocks(it->status(), at(table)->name());
+  return FinishDeletion(status, &writer, &files);
+}
+
+absl::Status RocksTables::DeleteKeys(Table table,
+                                     std::vector<std::string> keys) {
+  std::sort(keys.begin(), keys.end());
+  keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
+  FileSet files;
+  FileWriter writer(*this, at(table), &files);
+  absl::Status status;
+  for (const std::string& key : keys) {
+    if (status.ok()) status = writer.Delete(key);
+  }
+  return FinishDeletion(status, &writer, &files);
+}
+
+absl::Status RocksTables::FinishDeletion(absl::Status status,
+                                         FileWriter* writer, FileSet* files) {
+  if (status.ok()) status = writer->Finish();
+  if (status.ok() && !files->empty()) status = files->Ingest(*this);
+  if (!status.ok()) files->Discard(*this);
+  return status;
 }
 
 absl::Status RocksTables::DeleteFiles(const Family& family,

@@ -70,6 +70,9 @@ class Family {
 
 enum class RowFate { kKeep, kDelete, kStop };
 
+class FileSet;
+class FileWriter;
+
 class RocksTables {
  public:
   using Visit = absl::FunctionRef<absl::Status(std::string_view key,
@@ -104,11 +107,14 @@ class RocksTables {
 
   // Deletes rows one by one, never as a range: a file of nothing but a deleted
   // range would make RocksDB, as Debian builds it, abort if the disk fails at
-  // the wrong moment. Unsynced: what comes back is deleted again.
+  // the wrong moment. By a file of deletions, all or nothing: what stays in
+  // RocksDB's memory while later files come in is flushed behind them, and in
+  // a family of one level that breaks what compactions rely on.
   absl::Status DeleteRows(
       Table table,
       absl::FunctionRef<RowFate(std::string_view key, std::string_view value)>
           fate);
+  absl::Status DeleteKeys(Table table, std::vector<std::string> keys);
 
   // Takes files away that nothing reads any more. Never those in level 0.
   absl::Status DeleteFiles(const Family& family, std::string_view begin,
@@ -120,6 +126,8 @@ class RocksTables {
  private:
   RocksTables() = default;
   void ClearStaging();
+  absl::Status FinishDeletion(absl::Status status, FileWriter* writer,
+                              FileSet* files);
 
   rocksdb::Env* env_ = nullptr;
   std::string directory_;
