@@ -107,6 +107,7 @@ std::string RenderStoreReport(std::string_view text) {
   if (!report.is_object()) return out;
   AppendAmount(report, "block_bytes", "blocks", "bytes", &out);
   AppendAmount(report, "log_bytes", "log", "bytes", &out);
+  AppendAmount(report, "cache_bytes", "cache", "bytes", &out);
   AppendAmount(report, "seals", "seals", "", &out);
   AppendAmount(report, "head_series", "head series", "", &out);
   AppendAmount(report, "head_samples", "head samples", "", &out);

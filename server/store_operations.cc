@@ -127,6 +127,7 @@ absl::StatusOr<std::string> Inspect(store::Store& store) {
   }
   return Dump(json{{"log_bytes", report.log_bytes},
                    {"block_bytes", report.block_bytes},
+                   {"cache_bytes", report.cache_bytes},
                    {"head_series", report.head_series},
                    {"head_samples", report.head_samples},
                    {"seals", report.seals},

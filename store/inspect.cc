@@ -26,4 +26,11 @@ std::vector<TableReport> TablesOf(const Blocks& blocks) {
   return tables;
 }
 
+uint64_t CacheBytesOf(const Blocks& blocks) {
+  uint64_t bytes = 0;
+  blocks.database().GetIntProperty(rocksdb::DB::Properties::kBlockCacheUsage,
+                                   &bytes);
+  return bytes;
+}
+
 }  // namespace vigie::store

@@ -101,6 +101,7 @@ absl::StatusOr<StoreReport> LocalStore::Inspect() {
     MutexLock lock(maintenance_mutex_);
     report.log_bytes = log_->bytes_on_disk();
     report.block_bytes = blocks_->bytes_on_disk();
+    report.cache_bytes = CacheBytesOf(*blocks_);
     report.seals = next_seal_ - 1;
     report.tables = TablesOf(*blocks_);
     HeadReaderLock head(head_lock_);

@@ -105,6 +105,7 @@ inline constexpr uint64_t kReportedCounts = 10;
 struct StoreReport {
   uint64_t log_bytes = 0;
   uint64_t block_bytes = 0;
+  uint64_t cache_bytes = 0;  // of blocks, in memory
   uint64_t head_series = 0;
   uint64_t head_samples = 0;
   uint32_t seals = 0;  // so far
