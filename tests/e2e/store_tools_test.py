@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 from server_process import Server
@@ -113,6 +114,33 @@ class StoreTools(unittest.TestCase):
         self.assertRegex(text, r"head series +\d+")
         for table in report["tables"]:
             self.assertIn(table["name"], text)
+
+    def test_inspect_and_status_tell_what_has_grown_since_a_day_before(self):
+        now = int(time.time())
+        text = "# TYPE grown gauge\n"
+        # So many that the server's own are fewer.
+        for site in range(500):
+            for at in (now - 86400, now) if site == 0 else (now,):
+                text += f'grown{{site="{site}"}} 1 {at}\n'
+        with open(self.path("import.txt"), "w", encoding="utf-8") as file:
+            file.write(text + "# EOF\n")
+        with Server(VIGIE, self.data) as server:
+            self.store("import", self.path("import.txt"))
+            report = json.loads(self.store("inspect", "--json"))
+            text = self.store("inspect")
+            status = server.api("status/tsdb")
+        [tenant] = [t for t in report["tenants"] if t["name"] == "default"]
+        self.assertIn({"name": "grown", "count": 500},
+                      tenant["series_by_metric"])
+        self.assertIn({"name": "site", "count": 500}, tenant["values_by_label"])
+        self.assertIn({"name": "grown", "before": 1, "now": 500},
+                      tenant["growth"]["metrics"])
+        self.assertRegex(text, r"500 from 1  grown\n")
+        self.assertRegex(text, r"500  grown\n")
+        self.assertIn({"name": "grown", "value": 500, "before": 1},
+                      status["growth"]["seriesCountByMetricName"])
+        self.assertIn({"name": "site", "value": 500, "before": 1},
+                      status["growth"]["labelValueCountByLabelName"])
 
     def test_what_is_no_data_directory_is_named_and_not_made(self):
         for verb, arguments in (("inspect", []),

@@ -108,6 +108,29 @@ TEST_F(AdminSocketTest, TakesTheNextOperationAfterOneThatFailed) {
   }
 }
 
+TEST_F(AdminSocketTest, InspectTellsWhatATenantHasMostOfAndWhatHasGrown) {
+  Append(store::SeriesNamed("up", "x"), {{clock_.NowMs(), 1}});
+  ASSERT_TRUE(store_->Seal().ok());
+  clock_.AdvanceMs(86'400'000);
+  for (const char* job : {"x", "y"}) {
+    Append(store::SeriesNamed("up", job), {{clock_.NowMs(), 1}});
+  }
+  ASSERT_TRUE(store_->Seal().ok());
+  const auto socket = AdminSocket::Start(path(), *store_);
+  ASSERT_TRUE(socket.ok()) << socket.status();
+
+  const auto result = Ask({.verb = "inspect"});
+
+  ASSERT_TRUE(result.ok()) << result.status();
+  EXPECT_THAT(*result,
+              HasSubstr(R"("series_by_metric":[{"count":2,"name":"up"}])"));
+  EXPECT_THAT(*result,
+              HasSubstr(R"("metrics":[{"before":1,"name":"up","now":2}])"));
+  EXPECT_THAT(*result,
+              HasSubstr(R"("labels":[{"before":1,"name":"job","now":2}])"));
+  EXPECT_THAT(*result, HasSubstr(R"("day":"2023-11-15T00:00:00)"));
+}
+
 TEST_F(AdminSocketTest, ReplacesTheSocketOfADeadServer) {
   LeaveSocketAt(path());
   EXPECT_EQ(AdminConnection::Connect(path()).status().code(),

@@ -124,5 +124,38 @@ TEST_F(StoreOperationsTest, AReportCountsWhatTheHeadHolds) {
   EXPECT_FALSE(report->tables.empty());
 }
 
+TEST_F(StoreOperationsTest, AReportCountsTheSeriesOfEachTenant) {
+  Open();
+  Append(SeriesNamed("up", "x"), {{kNowMs, 1}});
+  AppendBatch other = FloatsOf(SeriesNamed("up", "x"), {{kNowMs, 1}});
+  other.tenant = {"other"};
+  ASSERT_TRUE(Append(std::move(other)).status.ok());
+  ASSERT_TRUE(store_->Seal().ok());
+  clock_.AdvanceMs(86'400'000);
+  // The next day; what `other` has has left by then.
+  for (const char* job : {"x", "y", "z"}) {
+    Append(SeriesNamed("up", job), {{clock_.NowMs(), 1}});
+  }
+  ASSERT_TRUE(store_->Seal().ok());
+
+  const auto report = store_->Inspect();
+
+  ASSERT_TRUE(report.ok()) << report.status();
+  ASSERT_EQ(report->tenants.size(), 2u);
+  EXPECT_EQ(report->tenants[0].name, "default");
+  const Cardinality& counts = report->tenants[0].counts;
+  EXPECT_EQ(counts.series, 3u);
+  EXPECT_EQ(counts.series_by_metric.at(0).name, "up");
+  EXPECT_EQ(counts.series_by_metric.at(0).count, 3u);
+  EXPECT_EQ(counts.values_by_label.at(0).name, "job");
+  EXPECT_EQ(counts.values_by_label.at(0).count, 3u);
+  EXPECT_EQ(counts.series_the_day_before, 1u);
+  EXPECT_EQ(counts.series_that_day, 3u);
+  EXPECT_EQ(counts.grown_metrics.at(0).before, 1u);
+  EXPECT_EQ(counts.grown_metrics.at(0).now, 3u);
+  EXPECT_EQ(report->tenants[1].name, "other");
+  EXPECT_EQ(report->tenants[1].counts.series, 0u);
+}
+
 }  // namespace
 }  // namespace vigie::store
