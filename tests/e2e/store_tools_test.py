@@ -119,7 +119,7 @@ class StoreTools(unittest.TestCase):
         now = int(time.time())
         text = "# TYPE grown gauge\n"
         # So many that the server's own are fewer.
-        for site in range(500):
+        for site in range(2000):
             for at in (now - 86400, now) if site == 0 else (now,):
                 text += f'grown{{site="{site}"}} 1 {at}\n'
         with open(self.path("import.txt"), "w", encoding="utf-8") as file:
@@ -128,18 +128,20 @@ class StoreTools(unittest.TestCase):
             self.store("import", self.path("import.txt"))
             report = json.loads(self.store("inspect", "--json"))
             text = self.store("inspect")
-            status = server.api("status/tsdb")
+            _, body = server.request("/api/v1/status/tsdb")
+        status = json.loads(body)["data"]
         [tenant] = [t for t in report["tenants"] if t["name"] == "default"]
-        self.assertIn({"name": "grown", "count": 500},
+        self.assertIn({"name": "grown", "count": 2000},
                       tenant["series_by_metric"])
-        self.assertIn({"name": "site", "count": 500}, tenant["values_by_label"])
-        self.assertIn({"name": "grown", "before": 1, "now": 500},
+        self.assertIn({"name": "site", "count": 2000},
+                      tenant["values_by_label"])
+        self.assertIn({"name": "grown", "before": 1, "now": 2000},
                       tenant["growth"]["metrics"])
-        self.assertRegex(text, r"500 from 1  grown\n")
-        self.assertRegex(text, r"500  grown\n")
-        self.assertIn({"name": "grown", "value": 500, "before": 1},
+        self.assertRegex(text, r"2000 from 1  grown\n")
+        self.assertRegex(text, r"2000  grown\n")
+        self.assertIn({"name": "grown", "value": 2000, "before": 1},
                       status["growth"]["seriesCountByMetricName"])
-        self.assertIn({"name": "site", "value": 500, "before": 1},
+        self.assertIn({"name": "site", "value": 2000, "before": 1},
                       status["growth"]["labelValueCountByLabelName"])
 
     def test_what_is_no_data_directory_is_named_and_not_made(self):
