@@ -102,6 +102,9 @@ absl::StatusOr<bool> ReadSides(const ReadSource& source, const MetricTask& task,
     VIGIE_ASSIGN_OR_RETURN(const Counts counts,
                            ReadCounts(events, first_seen, side.window, block_ms,
                                       Spread::kToTheLater, &of_events));
+    side.report.warnings.insert(side.report.warnings.end(),
+                                of_events.warnings.begin(),
+                                of_events.warnings.end());
     if (events.has_native_histograms()) {
       GiveUp({.code = ReasonCode::kNotFloats,
               .side = side.name,

@@ -84,9 +84,6 @@ absl::StatusOr<std::optional<std::array<Samples, 2>>> OpenBoth(
               .text = "selects native histograms, which are not judged yet"},
              comparison);
     }
-    for (const std::string& warning : samples.warnings()) {
-      comparison->verdict.notes.push_back(side.name + ": " + warning);
-    }
     opened.push_back(std::move(samples));
   }
   if (task.windows.baseline == task.windows.canary) {

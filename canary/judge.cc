@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include "base/status_macros.h"
@@ -145,17 +146,34 @@ void Decide(double alpha, Comparison* comparison) {
 
 std::string Summarize(const Verdict& verdict) {
   int counts[4] = {};
+  bool partial = false;
   std::string first;
   for (const MetricVerdict& metric : verdict.metrics) {
+    partial = partial || !metric.baseline.warnings.empty() ||
+              !metric.canary.warnings.empty();
     ++counts[static_cast<size_t>(metric.decision)];
     if (metric.decision != verdict.decision || !first.empty()) continue;
     const Reason& reason = metric.reasons.back();
     first = fmt::format("{}: {}{}{}", metric.name, reason.side,
                         reason.side.empty() ? "" : ": ", reason.text);
   }
-  return fmt::format("{} of {} metrics {}; {}",
-                     counts[static_cast<size_t>(verdict.decision)],
-                     verdict.metrics.size(), NameOf(verdict.decision), first);
+  return fmt::format(
+      "{} of {} metrics {}; {}{}",
+      counts[static_cast<size_t>(verdict.decision)], verdict.metrics.size(),
+      NameOf(verdict.decision), first,
+      partial ? "; not all samples could be read: see the notes" : "");
+}
+
+// A verdict on a part of the samples says so.
+void NoteWhatIsMissing(MetricVerdict* verdict) {
+  for (const auto& [name, side] : {std::pair("baseline", &verdict->baseline),
+                                   std::pair("canary", &verdict->canary)}) {
+    std::set<std::string_view> told;
+    for (const std::string& warning : side->warnings) {
+      if (!told.insert(warning).second) continue;
+      verdict->notes.push_back(fmt::format("{}: {}", name, warning));
+    }
+  }
 }
 
 }  // namespace
@@ -201,6 +219,7 @@ absl::StatusOr<Verdict> Judge::Run(const JudgeRequest& request,
     if (!comparison.ok()) {
       return Prefixed(fmt::format("metrics[{}]", i), comparison.status());
     }
+    NoteWhatIsMissing(&comparison->verdict);
     comparisons.push_back(*std::move(comparison));
   }
 

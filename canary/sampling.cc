@@ -17,6 +17,8 @@ namespace {
 
 // How much is looked at to learn the interval between samples.
 constexpr size_t kGapsMax = 4096;
+// Of what the store could not read, a side.
+constexpr size_t kWarningsMax = 16;
 // How far before a window an ended series is looked for.
 constexpr int64_t kSearchBackMs = int64_t{24} * 3600 * 1000;
 
@@ -39,6 +41,16 @@ absl::StatusOr<std::unique_ptr<store::SeriesSnapshot>> Select(
     TimeRange range) {
   return source.queryable.Select({source.tenant, range, matchers},
                                  {&source.account, source.stop});
+}
+
+void Note(const std::vector<std::string>& warnings, SideReport* report) {
+  std::vector<std::string>& noted = report->warnings;
+  for (const std::string& warning : warnings) {
+    if (noted.size() >= kWarningsMax) return;
+    if (std::find(noted.begin(), noted.end(), warning) == noted.end()) {
+      noted.push_back(warning);
+    }
+  }
 }
 
 }  // namespace
@@ -69,6 +81,7 @@ absl::StatusOr<Samples> Samples::Open(const ReadSource& source,
       samples.snapshot_,
       Select(source, matchers,
              {window.start_ms - kLookbackMs + 1, window.end_ms}));
+  Note(samples.snapshot_->warnings(), report);
   const size_t count = samples.snapshot_->size();
   if (count > kSeriesMax) {
     return absl::FailedPreconditionError(
@@ -81,7 +94,10 @@ absl::StatusOr<Samples> Samples::Open(const ReadSource& source,
     VIGIE_RETURN_IF_ERROR(source.Check());
     auto iterator = samples.snapshot_->Samples(i);
     VIGIE_ASSIGN_OR_RETURN(const bool more, iterator->Next(&batch));
-    if (!more) continue;
+    if (!more) {
+      Note(iterator->warnings(), report);
+      continue;
+    }
     if (batch.kind != store::SampleKind::kFloat) samples.native_ = true;
     const int64_t first_ms = batch.times_ms.front();
     auto [seen, added] = samples.first_seen_.try_emplace(
@@ -116,7 +132,10 @@ absl::Status Samples::VisitIncreases(
     while (true) {
       VIGIE_RETURN_IF_ERROR(source_->Check());
       VIGIE_ASSIGN_OR_RETURN(const bool more, iterator->Next(&batch));
-      if (!more) break;
+      if (!more) {
+        Note(iterator->warnings(), report);
+        break;
+      }
       if (batch.kind != store::SampleKind::kFloat) continue;
       for (size_t k = 0; k < batch.times_ms.size(); ++k) {
         const int64_t time_ms = batch.times_ms[k];
@@ -166,7 +185,10 @@ absl::Status Samples::VisitValues(
     while (true) {
       VIGIE_RETURN_IF_ERROR(source_->Check());
       VIGIE_ASSIGN_OR_RETURN(const bool more, iterator->Next(&batch));
-      if (!more) break;
+      if (!more) {
+        Note(iterator->warnings(), report);
+        break;
+      }
       if (batch.kind != store::SampleKind::kFloat) continue;
       for (size_t k = 0; k < batch.times_ms.size(); ++k) {
         const Sample sample{batch.times_ms[k], batch.values[k]};

@@ -50,7 +50,8 @@ class Samples {
  public:
   // kFailedPrecondition if more than kSeriesMax series match. `source` and
   // what it points to outlive the samples. Fills the report's selector, series
-  // and interval.
+  // and interval. What the store cannot read goes to the report's warnings,
+  // here and below.
   static absl::StatusOr<Samples> Open(const ReadSource& source,
                                       const std::vector<Matcher>& matchers,
                                       const Window& window, SideReport* report);
@@ -63,9 +64,6 @@ class Samples {
   bool has_native_histograms() const { return native_; }
   int64_t interval_ms() const { return interval_ms_; }  // 0: not known
   const FirstSeen& first_seen() const { return first_seen_; }
-  const std::vector<std::string>& warnings() const {
-    return snapshot_->warnings();
-  }
 
   // What a counter grew by between two samples, the later one in the window.
   struct Increase {

@@ -65,6 +65,8 @@ struct SideReport {
   double autocorrelation = kUnknown;
   double inflation = kUnknown;
   double effective_n = kUnknown;
+  // What the store could not read of it, each once; they become notes.
+  std::vector<std::string> warnings;
 };
 
 // P values of the two one-sided questions.

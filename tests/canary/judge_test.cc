@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <tuple>
 
 #include "tests/canary/judge_fixture.h"
 
@@ -14,6 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using vigie::testing::HasCode;
 using vigie::testing::HasError;
+using vigie::testing::IsOk;
 using vigie::testing::JudgeFixture;
 using vigie::testing::kIntervalMs;
 using vigie::testing::kNowMs;
@@ -80,6 +82,123 @@ TEST_F(RatioTest, TwiceTheErrorsFailWithEveryNumber) {
   EXPECT_LT(verdict.p_adjusted, 0.01);
   EXPECT_GE(verdict.tests[0].p_increase, verdict.tests[0].p_independent / 2);
   EXPECT_THAT(verdict.reasons.back().text, HasSubstr("ratio 0.0"));
+}
+
+// A store of whose series of one label value the disk gives a part only.
+class DamagedStore final : public store::Queryable {
+ public:
+  DamagedStore(const store::Queryable& whole, std::string name,
+               std::string value)
+      : whole_(whole), name_(std::move(name)), value_(std::move(value)) {}
+
+  absl::StatusOr<std::unique_ptr<store::SeriesSnapshot>> Select(
+      const store::SelectRequest& request,
+      const store::ReadContext& context) const override {
+    auto snapshot = whole_.Select(request, context);
+    if (!snapshot.ok()) return snapshot.status();
+    return std::make_unique<Snapshot>(*this, *std::move(snapshot));
+  }
+  absl::StatusOr<store::NameList> LabelNames(
+      const Tenant& tenant, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+      const store::ReadContext& context) const override {
+    return whole_.LabelNames(tenant, range, selectors, limit, context);
+  }
+  absl::StatusOr<store::NameList> LabelValues(
+      const Tenant& tenant, std::string_view label, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+      const store::ReadContext& context) const override {
+    return whole_.LabelValues(tenant, label, range, selectors, limit, context);
+  }
+  absl::StatusOr<std::vector<Labels>> Series(
+      const Tenant& tenant, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
+      const store::ReadContext& context, bool* truncated) const override {
+    return whole_.Series(tenant, range, selectors, limit, context, truncated);
+  }
+  absl::StatusOr<std::vector<store::ExemplarSeries>> Exemplars(
+      const Tenant& tenant, const TimeRange& range,
+      const std::vector<std::vector<Matcher>>& selectors,
+      const store::ReadContext& context) const override {
+    return whole_.Exemplars(tenant, range, selectors, context);
+  }
+  absl::StatusOr<std::vector<store::MetricMetadata>> ListMetadata(
+      const Tenant& tenant, std::string_view metric,
+      const store::ReadContext& context) const override {
+    return whole_.ListMetadata(tenant, metric, context);
+  }
+  absl::StatusOr<store::Cardinality> CountCardinality(
+      const Tenant& tenant, uint64_t limit,
+      const store::ReadContext& context) const override {
+    return whole_.CountCardinality(tenant, limit, context);
+  }
+
+ private:
+  class Iterator final : public store::SampleIterator {
+   public:
+    explicit Iterator(std::unique_ptr<store::SampleIterator> whole)
+        : whole_(std::move(whole)) {}
+    absl::StatusOr<bool> Next(store::SampleBatch* batch) override {
+      return whole_->Next(batch);
+    }
+    std::vector<std::string> warnings() const override {
+      return {"blocks: 000042.sst: samples are missing"};
+    }
+
+   private:
+    const std::unique_ptr<store::SampleIterator> whole_;
+  };
+  class Snapshot final : public store::SeriesSnapshot {
+   public:
+    Snapshot(const DamagedStore& store,
+             std::unique_ptr<store::SeriesSnapshot> whole)
+        : store_(store), whole_(std::move(whole)) {}
+    size_t size() const override { return whole_->size(); }
+    const Labels& labels(size_t series) const override {
+      return whole_->labels(series);
+    }
+    std::unique_ptr<store::SampleIterator> Samples(
+        size_t series) const override {
+      auto samples = whole_->Samples(series);
+      if (labels(series).Get(store_.name_) != store_.value_) return samples;
+      return std::make_unique<Iterator>(std::move(samples));
+    }
+    const std::vector<std::string>& warnings() const override {
+      return whole_->warnings();
+    }
+
+   private:
+    const DamagedStore& store_;
+    const std::unique_ptr<store::SeriesSnapshot> whole_;
+  };
+
+  const store::Queryable& whole_;
+  const std::string name_, value_;
+};
+
+TEST_F(RatioTest, AVerdictOnAPartOfTheSamplesSaysSo) {
+  AddSide("v1", 100, [](int) { return 0.02; });
+  AddSide("v2", 100, [](int) { return 0.02; });
+  const JudgeRequest request =
+      Request(Metric(MetricKind::kRatio, "requests_total"));
+  EXPECT_THAT(Run(request).summary, Not(HasSubstr("could be read")));
+
+  for (const auto& [name, value, side] :
+       {std::tuple("version", "v1", "baseline: "),
+        std::tuple("version", "v2", "canary: ")}) {
+    const DamagedStore damaged(store_, name, value);
+    const auto verdict = vigie::canary::Judge(damaged, clock_).Run(request, {});
+    ASSERT_THAT(verdict, IsOk());
+
+    EXPECT_THAT(verdict->summary, HasSubstr("not all samples could be read"));
+    EXPECT_THAT(verdict->metrics[0].notes,
+                ElementsAre(std::string(side) +
+                            "blocks: 000042.sst: samples are missing"));
+  }
+  const DamagedStore damaged(store_, "code", "500");
+  const auto verdict = vigie::canary::Judge(damaged, clock_).Run(request, {});
+  ASSERT_THAT(verdict, IsOk());
+  EXPECT_THAT(verdict->metrics[0].notes, ::testing::SizeIs(2));
 }
 
 TEST_F(RatioTest, FewerErrorsPassAsBetter) {
