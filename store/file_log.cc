@@ -311,6 +311,15 @@ absl::StatusOr<LogPosition> FileLog::Append(std::string_view payload,
 
 absl::Status FileLog::Trim(LogPosition position) {
   MutexLock trim_lock(trim_mutex_);
+  {
+    MutexLock lock(mutex_);
+    if (!segments_.empty() && segments_.back().end_position <= position &&
+        segments_.back().end_bytes >= options_.dead_bytes_max) {
+      replace_ = true;
+      wake_.NotifyOne();
+      while (replace_ && !closing_) replaced_.Wait(mutex_);
+    }
+  }
   for (;;) {
     uint64_t generation;
     {
@@ -346,6 +355,10 @@ uint64_t FileLog::bytes_on_disk() const {
 void FileLog::Run() {
   std::vector<Pending> group;
   while (TakeGroup(&group)) {
+    if (group.empty()) {
+      ReplaceSegment();
+      continue;
+    }
     absl::Status status = WriteGroup(group);
     if (!status.ok()) {
       // Told once: requests that fail may come by the thousand.
@@ -380,6 +393,26 @@ void FileLog::Run() {
   if (!status.ok()) spdlog::warn("{}", MessageOf(status));
 }
 
+// By an empty one, which knows the positions as well.
+void FileLog::ReplaceSegment() {
+  LogPosition first = 1;
+  bool dead = false;
+  {
+    MutexLock lock(mutex_);
+    first = queue_.empty() ? next_ : queue_.front().position;
+    dead = segments_.back().end_bytes >= options_.dead_bytes_max;
+  }
+  if (dead) {
+    if (file_ != nullptr) LeaveSegment();
+    if (absl::Status status = StartSegment(first); !status.ok()) {
+      spdlog::warn("{}", MessageOf(status));  // the next frame tries again
+    }
+  }
+  MutexLock lock(mutex_);
+  replace_ = false;
+  replaced_.NotifyAll();
+}
+
 absl::Status FileLog::Refuse(const absl::Status& cause) {
   const absl::Status status = RecordEnd();
   if (!status.ok() && std::exchange(recording_, false)) {
@@ -394,7 +427,8 @@ absl::Status FileLog::Refuse(const absl::Status& cause) {
 
 bool FileLog::TakeGroup(std::vector<Pending>* group) {
   MutexLock lock(mutex_);
-  while (queue_.empty() && !closing_) wake_.Wait(mutex_);
+  while (queue_.empty() && !closing_ && !replace_) wake_.Wait(mutex_);
+  if (queue_.empty() && !closing_) return true;  // only to replace the segment
   const auto until = std::chrono::steady_clock::now() +
                      absl::ToChronoNanoseconds(options_.group_delay);
   while (!closing_ && queued_bytes_ < kGroupBytesFull) {

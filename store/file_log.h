@@ -32,6 +32,8 @@ namespace vigie::store {
 struct FileLogOptions {
   // A segment that has reached this size is followed by a new one.
   uint64_t segment_bytes = 64 << 20;
+  // One of this size of which Trim needs nothing is followed by a new one too.
+  uint64_t dead_bytes_max = 1 << 20;
   // Frames appended and not yet answered; also the largest single frame.
   uint64_t inflight_bytes_max = 64 << 20;
   // kOs answers after write(): survives kill -9 but not a power cut.
@@ -103,6 +105,7 @@ class FileLog final : public Log {
   absl::Status WriteGroup(const std::vector<Pending>& group);
   absl::Status Refuse(const absl::Status& cause);
   void MakeRoom(uint64_t from);
+  void ReplaceSegment();
   absl::Status StartSegment(LogPosition first);
   absl::StatusOr<std::unique_ptr<File>> CreateWhole(const std::string& path,
                                                     std::string_view bytes);
@@ -129,9 +132,10 @@ class FileLog final : public Log {
   std::string buffer_;     // a group as bytes
 
   mutable Mutex mutex_;  // never held across file calls or callbacks
-  CondVar wake_;
+  CondVar wake_, replaced_;
   bool closing_ ABSL_GUARDED_BY(mutex_) = false;
   bool appended_ ABSL_GUARDED_BY(mutex_) = false;
+  bool replace_ ABSL_GUARDED_BY(mutex_) = false;  // the newest segment
   std::deque<Pending> queue_ ABSL_GUARDED_BY(mutex_);
   uint64_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t inflight_bytes_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -490,6 +490,44 @@ TEST_F(FileLogTest, TrimKeepsEverySegmentThatHoldsAPositionAtOrAbove) {
   EXPECT_THAT(replayed.frames, SizeIs(6));
 }
 
+TEST_F(FileLogTest, TrimOfEverythingGivesTheNewestSegmentBackToo) {
+  const FileLogOptions options{.dead_bytes_max = 200};
+  {
+    auto log = OpenLog(files_, options);
+    for (int i = 0; i < 9; ++i) {
+      ASSERT_THAT(AppendAndWait(*log, std::string(50, 'x')), IsOk());
+    }
+
+    ASSERT_THAT(log->Trim(9), IsOk());
+    EXPECT_GT(log->bytes_on_disk(), 400u) << "position 9 is in use";
+    ASSERT_THAT(log->Trim(10), IsOk());
+
+    EXPECT_LT(log->bytes_on_disk(), 100u);
+    EXPECT_THAT(Segments(files_), SizeIs(1));
+    ASSERT_THAT(AppendAndWait(*log, std::string(400, 'y')), IsOk());
+  }
+  auto log = OpenLog(files_, options);
+  EXPECT_THAT(ReplayAll(*log, 10).frames,
+              ElementsAre(Pair(10, std::string(400, 'y'))));
+
+  // As well of what was written before the restart.
+  ASSERT_THAT(log->Trim(11), IsOk());
+  EXPECT_LT(log->bytes_on_disk(), 100u);
+  log = OpenLog(files_, options);
+  EXPECT_EQ(log->next(), 11u);
+}
+
+TEST_F(FileLogTest, TrimLeavesTheNewestSegmentWhereNoOtherCanBeMade) {
+  auto log = OpenLog(files_, {.dead_bytes_max = 200});
+  ASSERT_THAT(AppendAndWait(*log, std::string(400, 'x')), IsOk());
+  files_.SetFull(true);
+
+  EXPECT_THAT(log->Trim(2), IsOk());
+
+  EXPECT_GT(log->bytes_on_disk(), 400u);
+  EXPECT_THAT(ReplayAll(*OpenLog(files_)).frames, SizeIs(1));
+}
+
 TEST_F(FileLogTest, PositionsStartAboveWhatOthersHold) {
   auto log = OpenLog(files_);
 
