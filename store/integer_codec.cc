@@ -26,6 +26,9 @@ constexpr uint8_t kHeadEnd = 1 << 6;
 // Fewer are never worth a column.
 constexpr size_t kPackedPatchesMin = 8;
 
+// Fewer integers are not worth trying more than one form.
+constexpr size_t kFew = 16;
+
 uint64_t Mask(int width) {
   return width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
 }
@@ -325,10 +328,32 @@ bool TakeLeft(ByteReader* in, uint8_t head, int width, uint64_t base,
   return in->ok();
 }
 
+// Differences above the least of them, and nothing else tried: what a seal
+// writes of series with few samples costs more to think about than to store,
+// and a merge packs it again.
+void EncodeFew(std::span<const uint64_t> column, std::string* out) {
+  uint64_t left[kFew];
+  const size_t size = column.size() - 1;
+  int64_t lowest = 0, highest = 0;
+  for (size_t i = 0; i < size; ++i) {
+    left[i] = column[i + 1] - column[i];
+    const auto difference = static_cast<int64_t>(left[i]);
+    lowest = i == 0 ? difference : std::min(lowest, difference);
+    highest = i == 0 ? difference : std::max(highest, difference);
+  }
+  Plan plan;
+  plan.order = 1;
+  plan.frame.base = static_cast<uint64_t>(lowest);
+  plan.frame.width = std::bit_width(static_cast<uint64_t>(highest) -
+                                    static_cast<uint64_t>(lowest));
+  Write(column[0], 1, plan, {left, size}, /*inner=*/false, out);
+}
+
 // `inner`: it holds the patches of another column, and packs none of its own.
 void Encode(std::span<const uint64_t> column, bool inner, std::string* out) {
   VIGIE_CHECK(!column.empty() && column.size() <= kColumnMax);
   const size_t size = column.size();
+  if (size < kFew && !inner) return EncodeFew(column, out);
   const uint64_t factor = CommonFactor(column);
   // Distances to the first one, their differences, the differences of those,
   // and distances to a line. A column of one integer has none of them.

@@ -321,7 +321,7 @@ TEST(ChunkTest, BytesAreThoseOfTheFormatPage) {
     columns.PushBack(1000 + 500 * static_cast<int64_t>(columns.size()), v, 0);
   }
 
-  EXPECT_EQ(hex(EncodeChunk(columns, 0, 4)), "020004d00fdc0b000913021e040523");
+  EXPECT_EQ(hex(EncodeChunk(columns, 0, 4)), "020004d00fdc0b000911031e014301");
 }
 
 TEST(ChunkStatisticsTest, NanIsAValueAndAStalenessMarkerIsNot) {
