@@ -247,12 +247,32 @@ absl::Status ReadLayout(BitReader* reader, uint64_t samples, Layout* layout) {
   return absl::OkStatus();
 }
 
-CounterResetHint HintOf(uint8_t header, size_t sample) {
+// What a chunk of histograms, of integers or floats, begins with.
+struct HistogramsHeader {
+  uint64_t samples = 0;  // 0: nothing follows
+  uint8_t flags = 0;
+  Layout layout;
+};
+
+absl::StatusOr<HistogramsHeader> ReadHeader(BitReader* reader) {
+  HistogramsHeader header;
+  header.samples = reader->Bits(16);
+  header.flags = static_cast<uint8_t>(reader->Bits(8));
+  if (reader->failed()) return Damaged("cut short");
+  if (header.samples == 0) return header;
+  if (header.samples > reader->bits_left()) {
+    return Damaged("too short for its count");
+  }
+  VIGIE_RETURN_IF_ERROR(ReadLayout(reader, header.samples, &header.layout));
+  return header;
+}
+
+CounterResetHint HintOf(uint8_t flags, size_t sample) {
   constexpr uint8_t kReset = 0x80, kGauge = 0xc0;
-  if ((header & 0xc0) == kGauge) return CounterResetHint::kGauge;
+  if ((flags & 0xc0) == kGauge) return CounterResetHint::kGauge;
   if (sample > 0) return CounterResetHint::kNotReset;
-  return (header & 0xc0) == kReset ? CounterResetHint::kReset
-                                   : CounterResetHint::kUnknown;
+  return (flags & 0xc0) == kReset ? CounterResetHint::kReset
+                                  : CounterResetHint::kUnknown;
 }
 
 template <class Histogram>
@@ -300,18 +320,13 @@ absl::StatusOr<SampleBatch> DecodeIntegerHistograms(std::string_view bytes) {
   BitReader reader(bytes);
   SampleBatch batch;
   batch.kind = SampleKind::kIntegerHistogram;
-  const uint64_t count = reader.Bits(16);
-  const auto header = static_cast<uint8_t>(reader.Bits(8));
-  if (reader.failed()) return Damaged("cut short");
-  if (count == 0) return batch;
-  if (count > reader.bits_left()) return Damaged("too short for its count");
-  Layout layout;
-  VIGIE_RETURN_IF_ERROR(ReadLayout(&reader, count, &layout));
+  VIGIE_ASSIGN_OR_RETURN(const HistogramsHeader header, ReadHeader(&reader));
+  const Layout& layout = header.layout;
   DeltaValue time, counts, zeros;
   XorValue sum;
   std::vector<DeltaValue> positive(layout.positive_buckets);
   std::vector<DeltaValue> negative(layout.negative_buckets);
-  for (uint64_t i = 0; i < count; ++i) {
+  for (uint64_t i = 0; i < header.samples; ++i) {
     bool fits = true;
     if (i == 0) {
       time.value = reader.VarbitInt();
@@ -341,7 +356,7 @@ absl::StatusOr<SampleBatch> DecodeIntegerHistograms(std::string_view bytes) {
     }
     auto& histogram = batch.integer_histograms.emplace_back(
         WithLayout<IntegerHistogram>(layout));
-    histogram.reset_hint = HintOf(header, i);
+    histogram.reset_hint = HintOf(header.flags, i);
     histogram.count = static_cast<uint64_t>(counts.value);
     histogram.zero_count = static_cast<uint64_t>(zeros.value);
     histogram.sum = sum.value();
@@ -362,18 +377,13 @@ absl::StatusOr<SampleBatch> DecodeFloatHistograms(std::string_view bytes) {
   BitReader reader(bytes);
   SampleBatch batch;
   batch.kind = SampleKind::kFloatHistogram;
-  const uint64_t count = reader.Bits(16);
-  const auto header = static_cast<uint8_t>(reader.Bits(8));
-  if (reader.failed()) return Damaged("cut short");
-  if (count == 0) return batch;
-  if (count > reader.bits_left()) return Damaged("too short for its count");
-  Layout layout;
-  VIGIE_RETURN_IF_ERROR(ReadLayout(&reader, count, &layout));
+  VIGIE_ASSIGN_OR_RETURN(const HistogramsHeader header, ReadHeader(&reader));
+  const Layout& layout = header.layout;
   DeltaValue time;
   XorValue counts, zeros, sum;
   std::vector<XorValue> positive(layout.positive_buckets);
   std::vector<XorValue> negative(layout.negative_buckets);
-  for (uint64_t i = 0; i < count; ++i) {
+  for (uint64_t i = 0; i < header.samples; ++i) {
     bool fits = true;
     bool stale = false;
     const auto next = [&](XorValue& value) {
@@ -405,7 +415,7 @@ absl::StatusOr<SampleBatch> DecodeFloatHistograms(std::string_view bytes) {
     }
     auto& histogram =
         batch.float_histograms.emplace_back(WithLayout<FloatHistogram>(layout));
-    histogram.reset_hint = HintOf(header, i);
+    histogram.reset_hint = HintOf(header.flags, i);
     histogram.count = counts.value();
     histogram.zero_count = zeros.value();
     histogram.sum = sum.value();
