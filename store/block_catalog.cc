@@ -30,8 +30,15 @@ absl::StatusOr<std::unique_ptr<BlockCatalog>> BlockCatalog::Load(
     RocksTables& tables) {
   std::unique_ptr<BlockCatalog> catalog(new BlockCatalog(tables));
   MutexLock lock(catalog->mutex_);
-  auto& self = *catalog;
-  VIGIE_RETURN_IF_ERROR(tables.Scan(
+  VIGIE_RETURN_IF_ERROR(catalog->LoadRows());
+  VIGIE_RETURN_IF_ERROR(catalog->DropUnnamed());
+  catalog->late_is_dirty_ = true;  // perhaps
+  catalog->Rebuild();
+  return catalog;
+}
+
+absl::Status BlockCatalog::LoadRows() {
+  VIGIE_RETURN_IF_ERROR(tables_.Scan(
       Table::kWindows, nullptr, "",
       [&](std::string_view key, std::string_view value)
           ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
@@ -39,49 +46,50 @@ absl::StatusOr<std::unique_ptr<BlockCatalog>> BlockCatalog::Load(
                                    ParseWindowsRow(key, value));
             switch (row.kind) {
               case WindowsRow::Kind::kColdDay:
-                self.cold_[row.day.day] =
-                    std::make_shared<const ColdDay>(row.day);
+                cold_[row.day.day] = std::make_shared<const ColdDay>(row.day);
                 break;
               case WindowsRow::Kind::kSealedWindow:
-                self.rows_[{row.window.window, row.window.seal}] = row.window;
-                self.last_seal_ = std::max(self.last_seal_, row.window.seal);
+                rows_[{row.window.window, row.window.seal}] = row.window;
+                last_seal_ = std::max(last_seal_, row.window.seal);
                 break;
               case WindowsRow::Kind::kNextGeneration:
-                self.next_generation_ =
-                    std::max(self.next_generation_, row.next_generation);
+                next_generation_ =
+                    std::max(next_generation_, row.next_generation);
             }
             return absl::OkStatus();
           }));
-  VIGIE_RETURN_IF_ERROR(tables.Scan(
+  return tables_.Scan(
       Table::kTombstones, nullptr, "",
       [&](std::string_view key, std::string_view value)
           ABSL_NO_THREAD_SAFETY_ANALYSIS -> absl::Status {
             VIGIE_ASSIGN_OR_RETURN(const uint32_t number,
                                    ParseTombstoneKey(key));
             VIGIE_ASSIGN_OR_RETURN(Tombstone tombstone, ParseTombstone(value));
-            self.next_tombstone_ = number + 1;
+            next_tombstone_ = number + 1;
             // A number may not be given again to a merge that comes later.
-            self.next_generation_ =
-                std::max(self.next_generation_, tombstone.generation + 1);
-            self.last_seal_ = std::max(self.last_seal_, tombstone.seal);
-            self.tombstones_[number] =
+            next_generation_ =
+                std::max(next_generation_, tombstone.generation + 1);
+            last_seal_ = std::max(last_seal_, tombstone.seal);
+            tombstones_[number] =
                 std::make_shared<const Tombstone>(std::move(tombstone));
             return absl::OkStatus();
-          }));
+          });
+}
 
+absl::Status BlockCatalog::DropUnnamed() {
   // What a crash left: families of windows that have no row of their own.
-  self.hot_ = tables.TakeHotFamilies();
+  hot_ = tables_.TakeHotFamilies();
   std::set<int32_t> owners;
-  for (const auto& [at, row] : self.rows_) {
+  for (const auto& [at, row] : rows_) {
     if (!row.late) owners.insert(row.window);
   }
-  for (auto it = self.hot_.begin(); it != self.hot_.end();) {
+  for (auto it = hot_.begin(); it != hot_.end();) {
     if (owners.erase(it->first) > 0) {
       ++it;
       continue;
     }
-    VIGIE_RETURN_IF_ERROR(tables.Drop(*it->second));
-    it = self.hot_.erase(it);
+    VIGIE_RETURN_IF_ERROR(tables_.Drop(*it->second));
+    it = hot_.erase(it);
   }
   if (!owners.empty()) {
     return absl::DataLossError(
@@ -91,22 +99,20 @@ absl::StatusOr<std::unique_ptr<BlockCatalog>> BlockCatalog::Load(
   }
   // And files of merged days that are no longer served.
   std::vector<rocksdb::LiveFileMetaData> files;
-  tables.db().GetLiveFilesMetaData(&files);
+  tables_.db().GetLiveFilesMetaData(&files);
   for (const rocksdb::LiveFileMetaData& file : files) {
-    if (file.column_family_name != tables.at(Table::kCold)->name()) continue;
+    if (file.column_family_name != tables_.at(Table::kCold)->name()) continue;
     const std::string place = file.smallestkey.substr(0, 8);
     bool served = false;
-    for (const auto& [day, cold] : self.cold_) {
+    for (const auto& [day, cold] : cold_) {
       served = served || place == ColdPlace(day, cold->generation);
     }
     if (served) continue;
-    const absl::Status status =
-        tables.DeleteFiles(*tables.at(Table::kCold), place, EndOfPlace(place));
+    const absl::Status status = tables_.DeleteFiles(*tables_.at(Table::kCold),
+                                                    place, EndOfPlace(place));
     if (!status.ok()) spdlog::warn("store: {}", MessageOf(status));
   }
-  self.late_is_dirty_ = true;  // perhaps
-  self.Rebuild();
-  return catalog;
+  return absl::OkStatus();
 }
 
 std::shared_ptr<const BlockView> BlockCatalog::view() const {

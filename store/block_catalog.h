@@ -123,6 +123,8 @@ class BlockCatalog {
   void Forget(const std::vector<SealedWindow>& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropUnused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status LoadRows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status DropUnnamed() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Rebuild() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool Applies(const Tombstone& tombstone, int32_t first_day,
                int32_t last_day) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
