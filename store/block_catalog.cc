@@ -18,12 +18,6 @@ namespace {
 // How far behind the newest window one may be to get a family of its own.
 constexpr int32_t kHotWindowsBehind = 12;
 
-rocksdb::WriteOptions Synced() {
-  rocksdb::WriteOptions options;
-  options.sync = true;
-  return options;
-}
-
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<BlockCatalog>> BlockCatalog::Load(
@@ -341,10 +335,10 @@ absl::Status BlockCatalog::AddTombstone(Tombstone tombstone) {
     // one that does not know of this.
     tombstone.generation = next_generation_ - 1;
   }
-  VIGIE_RETURN_IF_ERROR(FromRocks(
-      tables_.db().Put(Synced(), tables_.at(Table::kTombstones)->handle(),
-                       TombstoneKey(number), EncodeTombstone(tombstone)),
-      "tombstones"));
+  rocksdb::WriteBatch batch;
+  batch.Put(tables_.at(Table::kTombstones)->handle(), TombstoneKey(number),
+            EncodeTombstone(tombstone));
+  VIGIE_RETURN_IF_ERROR(tables_.Write(&batch, "tombstones"));
   MutexLock lock(mutex_);
   tombstones_[number] = std::make_shared<const Tombstone>(std::move(tombstone));
   Rebuild();
@@ -385,8 +379,7 @@ absl::Status BlockCatalog::SweepTombstones() {
     }
   }
   if (done.empty()) return absl::OkStatus();
-  VIGIE_RETURN_IF_ERROR(
-      FromRocks(tables_.db().Write(Synced(), &batch), "tombstones"));
+  VIGIE_RETURN_IF_ERROR(tables_.Write(&batch, "tombstones"));
   MutexLock lock(mutex_);
   for (const uint32_t number : done) tombstones_.erase(number);
   Rebuild();

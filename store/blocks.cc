@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <rocksdb/db.h>
 #include <rocksdb/utilities/checkpoint.h>
+#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 
@@ -24,32 +25,107 @@ namespace {
 
 constexpr std::string_view kWatermarkKey = "watermark";
 
-rocksdb::WriteOptions Synced() {
-  rocksdb::WriteOptions options;
-  options.sync = true;
-  return options;
-}
-
 }  // namespace
 
-class Blocks::Impl {
- public:
+// One opened database. Whoever works with it holds it.
+struct Blocks::Opened {
   // In this order, as each needs the ones before.
   std::unique_ptr<RocksTables> tables;
   std::unique_ptr<RocksRecords> records;
   std::unique_ptr<BlockCatalog> catalog;
 
-  SealFiles seal;  // by Write, for Publish
-
   // One change of the catalog at a time, with the step on disk that goes with
   // it. Taken after the head's lock.
   Mutex change_mutex;
-  Mutex merge_mutex;  // one merge at a time; taken before the other
+};
+
+class Blocks::Impl final : public Records {
+ public:
+  Impl(std::string directory, std::string staging, rocksdb::Env* env)
+      : directory_(std::move(directory)),
+        staging_(std::move(staging)),
+        env_(env) {}
+
+  std::shared_ptr<Opened> opened() const {
+    MutexLock lock(mutex_);
+    return opened_;
+  }
+  absl::Status Open();
+
+  absl::Status Write(const RecordBatch& batch) override;
+  absl::StatusOr<std::string> Get(const Tenant& tenant, std::string_view table,
+                                  std::string_view key) const override {
+    return opened()->records->Get(tenant, table, key);
+  }
+  absl::Status Scan(
+      const Tenant& tenant, std::string_view table, std::string_view first,
+      std::string_view last,
+      absl::FunctionRef<bool(std::string_view key, std::string_view value)>
+          visit) const override {
+    return opened()->records->Scan(tenant, table, first, last, visit);
+  }
+
+  // By Write, for Publish; seals come from one thread at a time.
+  std::shared_ptr<Opened> sealing;
+  SealFiles seal;
+
+  Mutex open_mutex;   // one opening at a time; nothing is taken inside
+  Mutex merge_mutex;  // one merge at a time; taken before change_mutex
   // Held while rows go that an earlier step made needless, and while a copy is
   // made: it has the files of one moment and RocksDB's log of a later one, so
   // it could lack the step and the rows. Taken between the two.
   Mutex forget_mutex;
+
+ private:
+  const std::string directory_;
+  const std::string staging_;
+  rocksdb::Env* const env_;
+  mutable Mutex mutex_;
+  std::shared_ptr<Opened> opened_ ABSL_GUARDED_BY(mutex_);
 };
+
+// Does nothing if what is open is in order.
+absl::Status Blocks::Impl::Open() {
+  MutexLock opening(open_mutex);
+  const std::shared_ptr<Opened> before = opened();
+  absl::Status trouble;
+  if (before != nullptr) {
+    trouble = before->tables->trouble();
+    if (trouble.ok()) return absl::OkStatus();
+    before->tables->StopBackgroundWork();
+    VIGIE_RETURN_IF_ERROR(before->tables->Probe());
+  }
+  auto now = std::make_shared<Opened>();
+  VIGIE_ASSIGN_OR_RETURN(
+      now->tables,
+      RocksTables::Open(directory_, staging_, env_,
+                        before == nullptr ? nullptr : before->tables.get()));
+  RocksTables& tables = *now->tables;
+  VIGIE_ASSIGN_OR_RETURN(
+      now->records,
+      RocksRecords::Open(tables.db(), *tables.at(Table::kRecords)->handle()));
+  VIGIE_ASSIGN_OR_RETURN(now->catalog, BlockCatalog::Load(tables));
+  if (before != nullptr) {
+    spdlog::warn("blocks: opened again, after {}", MessageOf(trouble));
+  }
+  MutexLock lock(mutex_);
+  opened_ = std::move(now);
+  return absl::OkStatus();
+}
+
+absl::Status Blocks::Impl::Write(const RecordBatch& batch) {
+  absl::Status status;
+  for (int tries = 0; tries < 2; ++tries) {
+    const std::shared_ptr<Opened> now = opened();
+    if (now->tables->trouble().ok()) {
+      status = now->records->Write(batch);
+      if (now->tables->trouble().ok()) return status;
+      if (tries > 0) return status;
+    }
+    VIGIE_RETURN_IF_ERROR(Prefixed("records", Open()));
+  }
+  return status;
+}
 
 Blocks::Blocks(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Blocks::~Blocks() = default;
@@ -57,27 +133,26 @@ Blocks::~Blocks() = default;
 absl::StatusOr<std::shared_ptr<Blocks>> Blocks::Open(
     const std::string& directory, const std::string& staging,
     rocksdb::Env* env) {
-  auto impl = std::make_unique<Impl>();
-  VIGIE_ASSIGN_OR_RETURN(impl->tables,
-                         RocksTables::Open(directory, staging, env));
-  RocksTables& tables = *impl->tables;
-  VIGIE_ASSIGN_OR_RETURN(
-      impl->records,
-      RocksRecords::Open(tables.db(), *tables.at(Table::kRecords)->handle()));
-  VIGIE_ASSIGN_OR_RETURN(impl->catalog, BlockCatalog::Load(tables));
+  auto impl = std::make_unique<Impl>(directory, staging, env);
+  VIGIE_RETURN_IF_ERROR(impl->Open());
   return std::shared_ptr<Blocks>(new Blocks(std::move(impl)));
 }
 
 absl::StatusOr<std::string> Blocks::GetMeta(std::string_view key) const {
-  return impl_->tables->Get(Table::kMeta, key);
+  const std::shared_ptr<Opened> opened = impl_->opened();
+  absl::StatusOr<std::string> value = opened->tables->Get(Table::kMeta, key);
+  if (!absl::IsNotFound(value.status())) return value;
+  return absl::NotFoundError(fmt::format("blocks: {}: missing in {}", key,
+                                         opened->tables->journals()));
 }
 
 absl::Status Blocks::PutMeta(std::string_view key, std::string_view value) {
-  RocksTables& tables = *impl_->tables;
-  return FromRocks(tables.db().Put(Synced(), tables.at(Table::kMeta)->handle(),
-                                   rocksdb::Slice(key.data(), key.size()),
-                                   rocksdb::Slice(value.data(), value.size())),
-                   key);
+  const std::shared_ptr<Opened> opened = impl_->opened();
+  rocksdb::WriteBatch batch;
+  batch.Put(opened->tables->at(Table::kMeta)->handle(),
+            rocksdb::Slice(key.data(), key.size()),
+            rocksdb::Slice(value.data(), value.size()));
+  return opened->tables->Write(&batch, key);
 }
 
 absl::StatusOr<Watermark> Blocks::ReadWatermark() const {
@@ -90,7 +165,7 @@ absl::StatusOr<Watermark> Blocks::ReadWatermark() const {
 absl::Status Blocks::VisitNames(
     absl::FunctionRef<absl::Status(uint64_t, std::string_view, const Labels&)>
         visit) const {
-  return impl_->tables->Scan(
+  return impl_->opened()->tables->Scan(
       Table::kNames, nullptr, "",
       [&](std::string_view key, std::string_view value) -> absl::Status {
         VIGIE_ASSIGN_OR_RETURN(const uint64_t id, ParseSeriesKey(key));
@@ -101,7 +176,7 @@ absl::Status Blocks::VisitNames(
 
 absl::Status Blocks::VisitStates(
     absl::FunctionRef<absl::Status(uint64_t, const SeriesState&)> visit) const {
-  return impl_->tables->Scan(
+  return impl_->opened()->tables->Scan(
       Table::kActive, nullptr, "",
       [&](std::string_view key, std::string_view value) -> absl::Status {
         VIGIE_ASSIGN_OR_RETURN(const uint64_t id, ParseSeriesKey(key));
@@ -111,7 +186,8 @@ absl::Status Blocks::VisitStates(
 }
 
 absl::Status Blocks::LoadInto(Head* head) const {
-  const RocksTables& tables = *impl_->tables;
+  const std::shared_ptr<Opened> opened = impl_->opened();
+  const RocksTables& tables = *opened->tables;
   VIGIE_RETURN_IF_ERROR(VisitNames(
       [&](uint64_t id, std::string_view tenant, const Labels& labels) {
         return head->LoadSeries(id, tenant, labels);
@@ -140,56 +216,71 @@ absl::Status Blocks::LoadInto(Head* head) const {
 absl::Status Blocks::Write(const SealCapture& capture,
                            const Watermark& watermark,
                            size_t chunk_samples_max) {
-  {
+  if (impl_->sealing != nullptr) {
     // Of one that failed.
-    MutexLock lock(impl_->change_mutex);
-    impl_->seal.files.Discard(*impl_->tables);
-    impl_->seal = {};
-    impl_->catalog->EndSeal();
+    MutexLock lock(impl_->sealing->change_mutex);
+    impl_->seal.files.Discard(*impl_->sealing->tables);
+    impl_->sealing->catalog->EndSeal();
   }
-  return WriteSeal(capture, watermark, chunk_samples_max, *impl_->tables,
-                   *impl_->catalog, &impl_->seal);
+  impl_->seal = {};
+  impl_->sealing = impl_->opened();
+  return WriteSeal(capture, watermark, chunk_samples_max,
+                   *impl_->sealing->tables, *impl_->sealing->catalog,
+                   &impl_->seal);
 }
 
 absl::Status Blocks::Publish() {
   VIGIE_CHECK(!impl_->seal.files.empty());
-  MutexLock lock(impl_->change_mutex);
-  VIGIE_RETURN_IF_ERROR(impl_->seal.files.Ingest(*impl_->tables));
-  impl_->catalog->Sealed(impl_->seal.windows);
-  impl_->catalog->EndSeal();
+  Opened& opened = *impl_->sealing;
+  {
+    MutexLock lock(opened.change_mutex);
+    VIGIE_RETURN_IF_ERROR(impl_->seal.files.Ingest(*opened.tables));
+    opened.catalog->Sealed(impl_->seal.windows);
+    opened.catalog->EndSeal();
+  }
+  impl_->seal = {};
+  impl_->sealing = nullptr;
   return absl::OkStatus();
 }
 
 std::shared_ptr<const BlockView> Blocks::view() const {
-  return impl_->catalog->view();
+  // With what it lies in, which is let go of last.
+  auto held = std::make_shared<std::pair<std::shared_ptr<const Opened>,
+                                         std::shared_ptr<const BlockView>>>();
+  held->first = impl_->opened();
+  held->second = held->first->catalog->view();
+  return {held, held->second.get()};
 }
 
-std::vector<DayState> Blocks::Days() const { return impl_->catalog->Days(); }
+std::vector<DayState> Blocks::Days() const {
+  return impl_->opened()->catalog->Days();
+}
 
 absl::Status Blocks::MergeDay(int32_t day, const MergeOptions& options) {
   MutexLock merging(impl_->merge_mutex);
-  RocksTables& tables = *impl_->tables;
-  BlockCatalog& catalog = *impl_->catalog;
+  const std::shared_ptr<Opened> opened = impl_->opened();
+  RocksTables& tables = *opened->tables;
+  BlockCatalog& catalog = *opened->catalog;
   ColdDay merged;
   merged.day = day;
   std::shared_ptr<const BlockView> view;
   std::vector<SealedWindow> rows;
   {
     // A deletion is in the view, or knows of the generation.
-    MutexLock lock(impl_->change_mutex);
+    MutexLock lock(opened->change_mutex);
     merged.generation = catalog.NewGeneration();
     view = catalog.view();
     rows = catalog.RowsOf(day);
   }
   const std::unique_ptr<BlockSnapshot> snapshot =
-      SnapshotOf(shared_from_this(), tables, view);
+      SnapshotOf(opened, tables, view);
   FileSet files;
   absl::Status status =
       WriteMergedDay(tables, *view, *snapshot, options, &files, &merged);
   if (status.ok()) status = catalog.WriteMergeRows(merged, rows, &files);
   if (status.ok()) {
     if (options.after_step) options.after_step(MergeStep::kWritten);
-    MutexLock lock(impl_->change_mutex);
+    MutexLock lock(opened->change_mutex);
     status = catalog.StillThere(*view, day, rows)
                  ? files.Ingest(tables)
                  : absl::AbortedError(fmt::format(
@@ -202,7 +293,7 @@ absl::Status Blocks::MergeDay(int32_t day, const MergeOptions& options) {
   }
   if (options.after_step) options.after_step(MergeStep::kPublished);
   MutexLock forgetting(impl_->forget_mutex);
-  MutexLock lock(impl_->change_mutex);
+  MutexLock lock(opened->change_mutex);
   return catalog.SweepTombstones();
 }
 
@@ -213,18 +304,20 @@ absl::Status Blocks::Delete(std::string_view tenant, std::vector<uint64_t> ids,
   tombstone.tenant = tenant;
   tombstone.range = range;
   tombstone.ids = std::move(ids);
-  MutexLock lock(impl_->change_mutex);
-  return impl_->catalog->AddTombstone(std::move(tombstone));
+  const std::shared_ptr<Opened> opened = impl_->opened();
+  MutexLock lock(opened->change_mutex);
+  return opened->catalog->AddTombstone(std::move(tombstone));
 }
 
 absl::Status Blocks::DropBefore(int64_t time_ms) {
+  const std::shared_ptr<Opened> opened = impl_->opened();
   MutexLock forgetting(impl_->forget_mutex);
   {
-    MutexLock lock(impl_->change_mutex);
-    VIGIE_RETURN_IF_ERROR(impl_->catalog->DropBefore(time_ms));
-    VIGIE_RETURN_IF_ERROR(impl_->catalog->SweepTombstones());
+    MutexLock lock(opened->change_mutex);
+    VIGIE_RETURN_IF_ERROR(opened->catalog->DropBefore(time_ms));
+    VIGIE_RETURN_IF_ERROR(opened->catalog->SweepTombstones());
   }
-  RocksTables& tables = *impl_->tables;
+  RocksTables& tables = *opened->tables;
   const std::string first_kept = DayPrefix(NearestDayOf(time_ms));
   VIGIE_RETURN_IF_ERROR(tables.DeleteRows(
       Table::kIndex, [&](std::string_view key, std::string_view) {
@@ -244,16 +337,18 @@ absl::Status Blocks::DropBefore(int64_t time_ms) {
 }
 
 absl::Status Blocks::DropDay(int32_t day) {
+  const std::shared_ptr<Opened> opened = impl_->opened();
   MutexLock forgetting(impl_->forget_mutex);
-  MutexLock lock(impl_->change_mutex);
-  VIGIE_RETURN_IF_ERROR(impl_->catalog->DropDay(day));
-  return impl_->catalog->SweepTombstones();
+  MutexLock lock(opened->change_mutex);
+  VIGIE_RETURN_IF_ERROR(opened->catalog->DropDay(day));
+  return opened->catalog->SweepTombstones();
 }
 
 void Blocks::Reclaim() {
+  const std::shared_ptr<Opened> opened = impl_->opened();
   MutexLock forgetting(impl_->forget_mutex);
-  if (!impl_->catalog->Reclaim()) return;
-  RocksTables& tables = *impl_->tables;
+  if (!opened->tables->trouble().ok() || !opened->catalog->Reclaim()) return;
+  RocksTables& tables = *opened->tables;
   rocksdb::CompactRangeOptions options;
   options.exclusive_manual_compaction = false;
   const rocksdb::Status status = tables.db().CompactRange(
@@ -266,7 +361,7 @@ absl::Status Blocks::DropSeries(const std::vector<uint64_t>& series_ids) {
   for (const uint64_t id : series_ids) keys.push_back(SeriesKey(id));
   // What goes last is what the others hang on.
   for (const Table table : {Table::kExemplars, Table::kActive, Table::kNames}) {
-    VIGIE_RETURN_IF_ERROR(impl_->tables->DeleteKeys(table, keys));
+    VIGIE_RETURN_IF_ERROR(impl_->opened()->tables->DeleteKeys(table, keys));
   }
   return absl::OkStatus();
 }
@@ -277,46 +372,47 @@ absl::Status Blocks::DropMetadata(
   for (const auto& [tenant, metric] : names) {
     keys.push_back(EncodeMetadataKey(tenant, metric));
   }
-  return impl_->tables->DeleteKeys(Table::kMetadata, std::move(keys));
+  return impl_->opened()->tables->DeleteKeys(Table::kMetadata, std::move(keys));
 }
 
 std::unique_ptr<BlockSnapshot> Blocks::TakeSnapshot() {
-  return SnapshotOf(shared_from_this(), *impl_->tables, impl_->catalog->view());
+  std::shared_ptr<Opened> opened = impl_->opened();
+  RocksTables& tables = *opened->tables;
+  std::shared_ptr<const BlockView> view = opened->catalog->view();
+  return SnapshotOf(std::move(opened), tables, std::move(view));
 }
 
 absl::Status Blocks::LinkTo(const std::string& target) const {
+  const std::shared_ptr<Opened> opened = impl_->opened();
   MutexLock forgetting(impl_->forget_mutex);
+  VIGIE_RETURN_IF_ERROR(opened->tables->trouble());
   rocksdb::Checkpoint* made = nullptr;
   rocksdb::Status status =
-      rocksdb::Checkpoint::Create(&impl_->tables->db(), &made);
+      rocksdb::Checkpoint::Create(&opened->tables->db(), &made);
   const std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);
   if (status.ok()) status = checkpoint->CreateCheckpoint(target);
   return FromRocks(status, target);
 }
 
-void Blocks::Resume() {
-  // Refused while RocksDB recovers by itself; the next seal tells.
-  const rocksdb::Status status = impl_->tables->db().Resume();
-  if (!status.ok()) spdlog::debug("blocks: resume: {}", status.ToString());
-}
+absl::Status Blocks::Recover() { return impl_->Open(); }
 
-Records& Blocks::records() { return *impl_->records; }
+Records& Blocks::records() { return *impl_; }
 
-rocksdb::DB& Blocks::database() const { return impl_->tables->db(); }
-
-std::vector<std::shared_ptr<Family>> Blocks::families() const {
-  std::vector<std::shared_ptr<Family>> families;
+Blocks::Database Blocks::database() const {
+  const std::shared_ptr<Opened> opened = impl_->opened();
+  Database database;
+  database.db = {opened, &opened->tables->db()};
   for (size_t i = 0; i < kTables; ++i) {
-    families.push_back(impl_->tables->at(static_cast<Table>(i)));
+    database.families.push_back(opened->tables->at(static_cast<Table>(i)));
   }
-  for (auto& family : impl_->catalog->HotFamilies()) {
-    families.push_back(std::move(family));
+  for (auto& family : opened->catalog->HotFamilies()) {
+    database.families.push_back(std::move(family));
   }
-  return families;
+  return database;
 }
 
 uint64_t Blocks::bytes_on_disk() const {
-  return impl_->tables->bytes_on_disk();
+  return impl_->opened()->tables->bytes_on_disk();
 }
 
 }  // namespace vigie::store

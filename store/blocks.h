@@ -43,7 +43,7 @@ struct MergeOptions {
   std::function<void(MergeStep)> after_step;       // for tests
 };
 
-class Blocks : public std::enable_shared_from_this<Blocks> {
+class Blocks {
  public:
   // Creates or opens `directory`. Files that a seal or merge was writing when
   // the process ended are removed from `staging`, which is created as well and
@@ -56,7 +56,8 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
 
   absl::StatusOr<Watermark> ReadWatermark() const;
 
-  // Small values beside the tables; a Put is synced. kNotFound if absent.
+  // Small values beside the tables; a Put is synced. kNotFound if absent,
+  // naming the files that it may have been cut off from.
   absl::StatusOr<std::string> GetMeta(std::string_view key) const;
   absl::Status PutMeta(std::string_view key, std::string_view value);
 
@@ -111,18 +112,27 @@ class Blocks : public std::enable_shared_from_this<Blocks> {
   // kUnavailable, kDataLoss.
   absl::Status LinkTo(const std::string& target) const;
 
-  // Tries to leave the state that a failed write puts RocksDB in.
-  void Resume();
+  // A write that fails may leave the database unable to take others, while it
+  // can still be read. Then, and if the disk takes files again, this opens it
+  // anew; who reads goes on with the old one. What was refused may be there
+  // afterwards, as after a crash. kUnavailable, naming the cause, if the disk
+  // still fails.
+  absl::Status Recover();
 
+  // The same object throughout; a write recovers by itself, and is tried twice.
   Records& records();
   uint64_t bytes_on_disk() const;
 
   // The database below and its families of now, for operations on it as a
   // whole.
-  rocksdb::DB& database() const;
-  std::vector<std::shared_ptr<Family>> families() const;
+  struct Database {
+    std::shared_ptr<rocksdb::DB> db;
+    std::vector<std::shared_ptr<Family>> families;
+  };
+  Database database() const;
 
  private:
+  struct Opened;
   class Impl;
   explicit Blocks(std::unique_ptr<Impl> impl);
   const std::unique_ptr<Impl> impl_;

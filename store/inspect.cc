@@ -8,18 +8,18 @@
 namespace vigie::store {
 
 std::vector<TableReport> TablesOf(const Blocks& blocks) {
-  rocksdb::DB& database = blocks.database();
+  const Blocks::Database database = blocks.database();
   std::vector<TableReport> tables;
-  for (const std::shared_ptr<Family>& family : blocks.families()) {
+  for (const std::shared_ptr<Family>& family : database.families) {
     rocksdb::ColumnFamilyMetaData metadata;
-    database.GetColumnFamilyMetaData(family->handle(), &metadata);
+    database.db->GetColumnFamilyMetaData(family->handle(), &metadata);
     TableReport& table = tables.emplace_back();
     table.name = family->name();
     table.bytes = metadata.size;
     table.files = metadata.file_count;
-    database.GetIntProperty(family->handle(),
-                            rocksdb::DB::Properties::kEstimateNumKeys,
-                            &table.rows);
+    database.db->GetIntProperty(family->handle(),
+                                rocksdb::DB::Properties::kEstimateNumKeys,
+                                &table.rows);
   }
   std::sort(tables.begin(), tables.end(),
             [](const auto& a, const auto& b) { return a.name < b.name; });
@@ -28,8 +28,8 @@ std::vector<TableReport> TablesOf(const Blocks& blocks) {
 
 uint64_t CacheBytesOf(const Blocks& blocks) {
   uint64_t bytes = 0;
-  blocks.database().GetIntProperty(rocksdb::DB::Properties::kBlockCacheUsage,
-                                   &bytes);
+  blocks.database().db->GetIntProperty(
+      rocksdb::DB::Properties::kBlockCacheUsage, &bytes);
   return bytes;
 }
 

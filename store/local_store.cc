@@ -146,8 +146,7 @@ absl::Status LocalStore::LoadSecret(std::string* secret) {
   std::error_code error;
   if (std::filesystem::exists(directory_->log(), error)) {
     return absl::DataLossError(
-        "blocks: secret: missing, although there is a "
-        "log");
+        fmt::format("{}, although there is a log", MessageOf(stored.status())));
   }
   std::string fresh(kIdentitySecretBytes, '\0');
   // At most 256 bytes come whole, without a signal in between.

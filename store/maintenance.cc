@@ -67,8 +67,9 @@ void LocalStore::SendIdleAway() {
 // What the head holds is walked in steps, so that batches and queries wait
 // for a millisecond at most.
 absl::Status LocalStore::SealNow() {
-  // Nothing is done unless a write has failed since.
-  blocks_->Resume();
+  if (absl::Status status = blocks_->Recover(); !status.ok()) {
+    return Prefixed("seal", status);
+  }
   SendIdleAway();
   SealCapture capture;
   SealPages pages;
@@ -198,8 +199,8 @@ void LocalStore::RunMaintenance(std::stop_token stop) {
   while (clock_.SleepFor(tick, stop)) {
     if (clock_.MonotonicNs() < not_before_ns) continue;
     MutexLock lock(maintenance_mutex_);
-    absl::Status status;
-    if (SealIsDue(last_seal_ns)) {
+    absl::Status status = blocks_->Recover();
+    if (status.ok() && SealIsDue(last_seal_ns)) {
       status = SealNow();
       if (status.ok()) last_seal_ns = clock_.MonotonicNs();
     }
@@ -210,7 +211,6 @@ void LocalStore::RunMaintenance(std::stop_token stop) {
     }
     spdlog::error("store: {}; tried again in {} s", MessageOf(status),
                   absl::ToInt64Seconds(backoff));
-    blocks_->Resume();
     not_before_ns = clock_.MonotonicNs() + absl::ToInt64Nanoseconds(backoff);
     backoff = std::min(2 * backoff, kBackoffMax);
   }

@@ -13,6 +13,34 @@
 namespace vigie::store {
 namespace {
 
+std::vector<std::string> NamesIn(const std::string& directory,
+                                 rocksdb::Env& env) {
+  std::vector<std::string> names;
+  env.GetChildren(directory, &names).PermitUncheckedError();
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// What is wrong with a table file; empty: nothing that opening it tells.
+std::string FaultOfTable(const std::string& path, rocksdb::Env& env) {
+  rocksdb::Options options;
+  options.env = &env;
+  rocksdb::SstFileReader reader(options);
+  const rocksdb::Status status = reader.Open(path);
+  if (status.IsCorruption()) return status.ToString();
+  if (!status.ok()) return "";
+  // No checksum covers this number, so that RocksDB may write it in place;
+  // vigie never has it written.
+  const auto& properties =
+      reader.GetTableProperties()->user_collected_properties;
+  const auto number = properties.find("rocksdb.external_sst_file.global_seqno");
+  if (number != properties.end() &&
+      number->second.find_first_not_of('\0') != std::string::npos) {
+    return "its global sequence number is not 0";
+  }
+  return "";
+}
+
 // What CURRENT says, if it does not lead to a manifest.
 std::string FaultOfCurrent(const std::string& directory, rocksdb::Env& env) {
   std::string text;
@@ -27,43 +55,21 @@ std::string FaultOfCurrent(const std::string& directory, rocksdb::Env& env) {
   return "CURRENT: names no manifest that is there";
 }
 
-// The bytes of the number that an ingestion may write into a file: no checksum
-// covers them, and DB::Open then names the manifest.
-bool HasSequence(const rocksdb::SstFileReader& reader) {
-  const auto properties = reader.GetTableProperties();
-  if (properties == nullptr) return false;
-  const auto& all = properties->user_collected_properties;
-  const auto it = all.find("rocksdb.external_sst_file.global_seqno");
-  return it != all.end() && it->second != std::string(8, '\0');
-}
-
 }  // namespace
 
 absl::Status ExplainRefusal(const std::string& directory, rocksdb::Env& env,
                             const rocksdb::Status& refusal) {
   const std::string cause = refusal.ToString();
-  std::vector<std::string> names;
-  env.GetChildren(directory, &names).PermitUncheckedError();
-  std::sort(names.begin(), names.end());
+  const std::vector<std::string> names = NamesIn(directory, env);
 
   std::vector<std::string> damaged;
   std::vector<std::string> journals;
   for (const std::string& name : names) {
     if (name.ends_with(".log")) journals.push_back(name);
     if (!name.ends_with(".sst")) continue;
-    rocksdb::Options options;
-    options.env = &env;
-    rocksdb::SstFileReader reader(options);
-    const rocksdb::Status status =
-        reader.Open(fmt::format("{}/{}", directory, name));
-    if (status.IsCorruption()) {
-      damaged.push_back(fmt::format("{}: {}", name, status.ToString()));
-    } else if (status.ok() && HasSequence(reader)) {
-      damaged.push_back(
-          fmt::format("{}: a sequence number, which vigie does "
-                      "not write into files",
-                      name));
-    }
+    const std::string fault =
+        FaultOfTable(fmt::format("{}/{}", directory, name), env);
+    if (!fault.empty()) damaged.push_back(fmt::format("{}: {}", name, fault));
   }
   if (const std::string fault = FaultOfCurrent(directory, env);
       !fault.empty() && !names.empty()) {
@@ -83,6 +89,25 @@ absl::Status ExplainRefusal(const std::string& directory, rocksdb::Env& env,
   return absl::DataLossError(fmt::format("blocks: {}: {}; damaged: {}",
                                          directory, cause,
                                          fmt::join(damaged, "; ")));
+}
+
+std::string JournalsIn(const std::string& directory, rocksdb::Env& env) {
+  std::vector<std::string> names = NamesIn(directory, env);
+  std::erase_if(names, [](const std::string& name) {
+    return !name.ends_with(".log") && !name.starts_with("MANIFEST-");
+  });
+  return fmt::format("{}", fmt::join(names, " or "));
+}
+
+bool HoldsAnything(const std::string& directory, rocksdb::Env& env) {
+  for (const std::string& name : NamesIn(directory, env)) {
+    if (name.ends_with(".sst")) return true;
+    if (!name.ends_with(".log")) continue;
+    uint64_t bytes = 0;
+    const std::string path = fmt::format("{}/{}", directory, name);
+    if (!env.GetFileSize(path, &bytes).ok() || bytes > 0) return true;
+  }
+  return false;
 }
 
 }  // namespace vigie::store

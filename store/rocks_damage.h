@@ -20,4 +20,12 @@ namespace vigie::store {
 absl::Status ExplainRefusal(const std::string& directory, rocksdb::Env& env,
                             const rocksdb::Status& refusal);
 
+// The files of `directory` whose early end looks as if rows or tables had never
+// been: "000004.log or MANIFEST-000005".
+std::string JournalsIn(const std::string& directory, rocksdb::Env& env);
+
+// Whether anything was ever written into the database of `directory`; false
+// after a crash in the middle of creating it. True if that cannot be told.
+bool HoldsAnything(const std::string& directory, rocksdb::Env& env);
+
 }  // namespace vigie::store

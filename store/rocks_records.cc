@@ -87,13 +87,7 @@ absl::Status RocksRecords::Write(const RecordBatch& batch) {
     VIGIE_RETURN_IF_ERROR(FromRocks(status));
   }
   if (batch.changes().empty()) return absl::OkStatus();
-  rocksdb::Status status = db_.Write(Synced(), &writes);
-  // After a write that failed RocksDB refuses all others until it is told to
-  // try again; where the disk still refuses, this fails at once.
-  if (status.IsIOError() && db_.Resume().ok()) {
-    status = db_.Write(Synced(), &writes);
-  }
-  return FromRocks(status);
+  return FromRocks(db_.Write(Synced(), &writes));
 }
 
 absl::StatusOr<std::string> RocksRecords::Get(const Tenant& tenant,

@@ -8,6 +8,7 @@
 #include <rocksdb/options.h>
 #include <rocksdb/sst_file_writer.h>
 #include <rocksdb/table.h>
+#include <rocksdb/write_batch.h>
 
 #include <algorithm>
 #include <charconv>
@@ -40,9 +41,11 @@ std::string_view ToView(const rocksdb::Slice& s) {
   return {s.data(), s.size()};
 }
 
-rocksdb::Options DatabaseOptions(rocksdb::Env* env) {
+rocksdb::Options DatabaseOptions(const RocksDisk& disk) {
   rocksdb::Options options;
-  options.env = env;
+  options.env = &disk.env();
+  options.listeners.push_back(disk.listener());
+  options.max_bgerror_resume_count = 0;
   options.create_if_missing = true;
   options.create_missing_column_families = true;
   options.info_log = RocksLog();
@@ -160,17 +163,21 @@ uint64_t Family::bytes_on_disk() const {
 
 absl::StatusOr<std::unique_ptr<RocksTables>> RocksTables::Open(
     const std::string& directory, const std::string& staging,
-    rocksdb::Env* env) {
+    rocksdb::Env* below, const RocksTables* before) {
   std::unique_ptr<RocksTables> tables(new RocksTables());
-  tables->env_ = env != nullptr ? env : rocksdb::Env::Default();
+  tables->disk_ = std::make_unique<RocksDisk>(
+      below, before == nullptr ? nullptr : before->disk_.get());
+  rocksdb::Env& env = tables->env();
   tables->directory_ = directory;
   tables->staging_ = staging;
-  tables->cache_ = rocksdb::NewLRUCache(kBlockCacheBytes);
-  VIGIE_RETURN_IF_ERROR(
-      FromRocks(tables->env_->CreateDirIfMissing(staging), staging));
+  tables->cache_ = before == nullptr ? rocksdb::NewLRUCache(kBlockCacheBytes)
+                                     : before->cache_;
+  VIGIE_RETURN_IF_ERROR(FromRocks(env.CreateDirIfMissing(staging), staging));
   tables->ClearStaging();
+  // A start replaces them, so what they lack is only told of at the first one.
+  tables->journals_ = JournalsIn(directory, env);
 
-  const rocksdb::Options options = DatabaseOptions(tables->env_);
+  const rocksdb::Options options = DatabaseOptions(*tables->disk_);
   std::vector<std::string> names(kTableNames, kTableNames + kTables);
   std::vector<std::string> found;
   const rocksdb::Status listed =
@@ -185,8 +192,16 @@ absl::StatusOr<std::unique_ptr<RocksTables>> RocksTables::Open(
             directory, name));
       }
     }
-  } else if (tables->env_->FileExists(directory + "/CURRENT").ok()) {
-    return FromRocks(listed, directory);
+    // Created anew, a table would hide what the journals hold of it.
+    for (const char* name : kTableNames) {
+      if (std::find(found.begin(), found.end(), name) == found.end() &&
+          HoldsAnything(directory, env)) {
+        return absl::DataLossError(fmt::format(
+            "blocks: table {}: missing; damaged: {}", name, tables->journals_));
+      }
+    }
+  } else if (env.FileExists(directory + "/CURRENT").ok()) {
+    return ExplainRefusal(directory, env, listed);
   }
   std::vector<rocksdb::ColumnFamilyDescriptor> descriptors;
   for (const std::string& name : names) {
@@ -197,10 +212,10 @@ absl::StatusOr<std::unique_ptr<RocksTables>> RocksTables::Open(
   const rocksdb::Status status =
       rocksdb::DB::Open(options, directory, descriptors, &handles, &db);
   tables->db_.reset(db);
-  if (!status.ok()) return ExplainRefusal(directory, *tables->env_, status);
+  if (!status.ok()) return ExplainRefusal(directory, env, status);
   // Whatever RocksDB does on its own yields to batches and queries.
   for (const auto priority : {rocksdb::Env::LOW, rocksdb::Env::BOTTOM}) {
-    tables->env_->LowerThreadPoolCPUPriority(priority);
+    env.LowerThreadPoolCPUPriority(priority);
   }
   for (size_t i = 0; i < handles.size(); ++i) {
     auto family = std::make_shared<Family>(*db, handles[i]);
@@ -218,22 +233,44 @@ RocksTables::~RocksTables() {
   hot_.clear();
   families_.clear();
   if (db_ == nullptr) return;
+  if (!trouble().ok()) StopBackgroundWork();
   if (const rocksdb::Status status = db_->Close(); !status.ok()) {
     spdlog::warn("blocks: close: {}", status.ToString());
   }
 }
 
+void RocksTables::StopBackgroundWork() {
+  rocksdb::CancelAllBackgroundWork(db_.get(), /*wait=*/false);
+}
+
 absl::StatusOr<std::shared_ptr<Family>> RocksTables::CreateHot(int32_t window) {
   const std::string name = fmt::format("{}{}", kHotPrefix, window);
   rocksdb::ColumnFamilyHandle* handle = nullptr;
-  VIGIE_RETURN_IF_ERROR(FromRocks(
+  VIGIE_RETURN_IF_ERROR(trouble());
+  VIGIE_RETURN_IF_ERROR(Changed(
       db_->CreateColumnFamily(FamilyOptions(name, cache_), name, &handle),
       name));
   return std::make_shared<Family>(*db_, handle);
 }
 
 absl::Status RocksTables::Drop(const Family& family) {
-  return FromRocks(db_->DropColumnFamily(family.handle()), family.name());
+  VIGIE_RETURN_IF_ERROR(trouble());
+  return Changed(db_->DropColumnFamily(family.handle()), family.name());
+}
+
+absl::Status RocksTables::Changed(const rocksdb::Status& status,
+                                  std::string_view what) {
+  if (status.IsIOError()) disk_->GiveUp(status.ToString());
+  return FromRocks(status, what);
+}
+
+absl::Status RocksTables::Write(rocksdb::WriteBatch* batch,
+                                std::string_view what) {
+  // What has failed before is not tried again: parts of RocksDB assert that.
+  VIGIE_RETURN_IF_ERROR(trouble());
+  rocksdb::WriteOptions options;
+  options.sync = true;
+  return FromRocks(db_->Write(options, batch), what);
 }
 
 absl::StatusOr<std::string> RocksTables::Get(Table table,
@@ -308,6 +345,7 @@ absl::Status RocksTables::FinishDeletion(absl::Status status,
 absl::Status RocksTables::DeleteFiles(const Family& family,
                                       std::string_view begin,
                                       std::string_view end) {
+  VIGIE_RETURN_IF_ERROR(trouble());
   const rocksdb::Slice first = ToSlice(begin), last = ToSlice(end);
   const rocksdb::RangePtr range(&first, &last);
   return FromRocks(
@@ -318,9 +356,10 @@ absl::Status RocksTables::DeleteFiles(const Family& family,
 
 void RocksTables::ClearStaging() {
   std::vector<std::string> names;  // what stays is removed at the next start
-  env_->GetChildren(staging_, &names).PermitUncheckedError();
+  env().GetChildren(staging_, &names).PermitUncheckedError();
   for (const std::string& name : names) {
-    env_->DeleteFile(fmt::format("{}/{}", staging_, name))
+    env()
+        .DeleteFile(fmt::format("{}/{}", staging_, name))
         .PermitUncheckedError();
   }
 }
@@ -358,6 +397,7 @@ absl::Status FileSet::Ingest(RocksTables& tables) {
     arg.external_files = one.paths;
     arg.options = options;
   }
+  VIGIE_RETURN_IF_ERROR(tables.trouble());
   VIGIE_RETURN_IF_ERROR(
       FromRocks(tables.db().IngestExternalFiles(args), "take in files"));
   files_.clear();
@@ -385,7 +425,7 @@ FileWriter::~FileWriter() {
 
 absl::Status FileWriter::NextFile() {
   const rocksdb::Options options(
-      DatabaseOptions(tables_.env_),
+      DatabaseOptions(*tables_.disk_),
       FamilyOptions(family_->name(), tables_.cache_));
   writer_ = std::make_unique<rocksdb::SstFileWriter>(
       rocksdb::EnvOptions(options), options, family_->handle());

@@ -16,6 +16,7 @@
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "store/rocks_disk.h"
 
 namespace rocksdb {
 class Cache;
@@ -27,6 +28,7 @@ class Slice;
 class Snapshot;
 class SstFileWriter;
 class Status;
+class WriteBatch;
 }  // namespace rocksdb
 
 namespace vigie::store {
@@ -78,15 +80,22 @@ class RocksTables {
   using Visit = absl::FunctionRef<absl::Status(std::string_view key,
                                                std::string_view value)>;
 
-  // Creates or opens. kUnavailable, kDataLoss, naming the cause.
+  // Creates or opens. kUnavailable, kDataLoss, naming the cause. `before` is
+  // null, or has opened the same directory before and is in trouble.
   static absl::StatusOr<std::unique_ptr<RocksTables>> Open(
       const std::string& directory, const std::string& staging,
-      rocksdb::Env* env);
+      rocksdb::Env* env, const RocksTables* before = nullptr);
   ~RocksTables();  // all families that were given out are gone by then
 
   rocksdb::DB& db() const { return *db_; }
   const std::string& staging() const { return staging_; }
-  rocksdb::Env& env() const { return *env_; }
+  rocksdb::Env& env() const { return disk_->env(); }
+  // Not OK, naming the cause, once a failed write has put an end to all others:
+  // it is read, and opened anew when Probe is OK.
+  absl::Status trouble() const { return disk_->trouble(); }
+  absl::Status Probe() const { return disk_->Probe(staging_); }
+  // For one in trouble: what RocksDB tries in the background can only fail.
+  void StopBackgroundWork();
   const std::shared_ptr<Family>& at(Table table) const {
     return families_[static_cast<size_t>(table)];
   }
@@ -97,6 +106,9 @@ class RocksTables {
   }
   absl::StatusOr<std::shared_ptr<Family>> CreateHot(int32_t window);
   absl::Status Drop(const Family& family);
+
+  // Synced. For all tables but `records`, which takes in no files.
+  absl::Status Write(rocksdb::WriteBatch* batch, std::string_view what);
 
   // kNotFound if absent.
   absl::StatusOr<std::string> Get(Table table, std::string_view key) const;
@@ -122,6 +134,9 @@ class RocksTables {
 
   std::string NewStagingPath();
   uint64_t bytes_on_disk() const;
+  // The files that a row may have been cut off from before Open, with "or" in
+  // between.
+  const std::string& journals() const { return journals_; }
 
  private:
   RocksTables() = default;
@@ -129,15 +144,21 @@ class RocksTables {
   absl::Status FinishDeletion(absl::Status status, FileWriter* writer,
                               FileSet* files);
 
-  rocksdb::Env* env_ = nullptr;
+  // `status` is of a change of families, whose failure RocksDB does not hold
+  // for fatal, though its manifest may have ended with it.
+  absl::Status Changed(const rocksdb::Status& status, std::string_view what);
+
+  std::unique_ptr<RocksDisk> disk_;
   std::string directory_;
   std::string staging_;
+  std::string journals_;
   std::shared_ptr<rocksdb::Cache> cache_;
   std::unique_ptr<rocksdb::DB> db_;
   std::vector<std::shared_ptr<Family>> families_;
   std::map<int32_t, std::shared_ptr<Family>> hot_;
   std::atomic<uint64_t> next_file_{1};
 
+  friend class FileSet;
   friend class FileWriter;
 };
 

@@ -190,8 +190,9 @@ class IndexCheck {
     rocksdb::ReadOptions options;
     options.fill_cache = false;
     options.readahead_size = kReadAheadBytes;
+    const std::shared_ptr<rocksdb::DB> db = blocks_.database().db;
     const std::unique_ptr<rocksdb::Iterator> it(
-        blocks_.database().NewIterator(options, place.family->handle()));
+        db->NewIterator(options, place.family->handle()));
     uint64_t chunks = 0;
     std::pair<std::string, uint64_t> last;
     for (it->Seek(FirstChunkKey(place.prefix));

@@ -148,10 +148,11 @@ class StoreChurnTest : public StoreTest {
                                        directory_.data() + "/staging");
       EXPECT_THAT(blocks, IsOk());
       if (!blocks.ok()) return 0;
-      for (const auto& family : (*blocks)->families()) {
+      const Blocks::Database database = (*blocks)->database();
+      for (const auto& family : database.families) {
         if (family->name() == "cold") continue;
-        const rocksdb::Status status = (*blocks)->database().CompactRange(
-            {}, family->handle(), nullptr, nullptr);
+        const rocksdb::Status status =
+            database.db->CompactRange({}, family->handle(), nullptr, nullptr);
         EXPECT_TRUE(status.ok()) << status.ToString();
       }
       bytes = (*blocks)->bytes_on_disk();

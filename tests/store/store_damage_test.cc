@@ -198,6 +198,16 @@ class StoreDamageTest : public StoreTest {
     }
   }
 
+  // Puts `bytes` in the place of a file of an intact copy, and tries that.
+  void TryWith(const std::string& intact, const std::string& file,
+               const std::string& damage, const std::string& bytes) {
+    fs::remove_all(directory_.data());
+    fs::copy(intact, directory_.data(), fs::copy_options::recursive);
+    Write(directory_.data() + "/" + file, bytes);
+    const bool cut = damage.starts_with("cut");
+    Try(file, damage, MayBeLost(file, cut ? bytes.size() : 0));
+  }
+
   void DamageEachFile(bool closed) {
     killed_ = !closed;
     const std::string intact = directory_.path() + "/intact";
@@ -216,13 +226,9 @@ class StoreDamageTest : public StoreTest {
     std::sort(files.begin(), files.end());
     for (const std::string& file : files) {
       for (int i = 0; i < times; ++i) {
-        fs::remove_all(directory_.data());
-        fs::copy(intact, directory_.data(), fs::copy_options::recursive);
         std::string bytes = Read(intact + "/" + file);
         const std::string damage = Damage(&bytes);
-        Write(directory_.data() + "/" + file, bytes);
-        const bool cut = damage.starts_with("cut");
-        Try(file, damage, MayBeLost(file, cut ? bytes.size() : 0));
+        TryWith(intact, file, damage, bytes);
       }
     }
     std::printf("%zu files, %d opened, %d of them served in part, %d refused\n",
@@ -250,6 +256,39 @@ TEST_F(StoreDamageTest, ADamagedFileOfAClosedStoreIsNamedAndTheRestIsServed) {
 
 TEST_F(StoreDamageTest, ADamagedFileOfAKilledStoreIsNamedAndTheRestIsServed) {
   DamageEachFile(/*closed=*/false);
+}
+
+// What RocksDB itself would take for a younger database, or for a failing disk.
+TEST_F(StoreDamageTest, JournalsCutAnywhereAndAnyBitOfCurrentAreNamed) {
+  const std::string intact = directory_.path() + "/intact";
+  ASSERT_NO_FATAL_FAILURE(MakeData(intact, /*closed=*/true));
+  Open();
+  stored_ = StoredIn(store_->queryable());
+  store_.reset();
+  std::vector<std::string> journals;
+  for (const auto& entry : fs::directory_iterator(intact + "/blocks")) {
+    const std::string name = entry.path().filename();
+    if (name.starts_with("MANIFEST-") || name.ends_with(".log")) {
+      journals.push_back("blocks/" + name);
+    }
+  }
+  ASSERT_GE(journals.size(), 2u);
+
+  for (const std::string& file : journals) {
+    const std::string bytes = Read(intact + "/" + file);
+    // Densely where tables and the first rows begin.
+    for (size_t at = 0; at < bytes.size(); at += 5 + at / 6) {
+      TryWith(intact, file, "cut to " + std::to_string(at),
+              bytes.substr(0, at));
+    }
+  }
+  const std::string current = Read(intact + "/blocks/CURRENT");
+  for (size_t bit = 0; bit < current.size() * 8; bit += 3) {
+    std::string bytes = current;
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
+    TryWith(intact, "blocks/CURRENT", "bit " + std::to_string(bit), bytes);
+  }
+  EXPECT_GT(refused_, 60);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ class StoreMergeTest : public StoreTest {
     EXPECT_TRUE(blocks.ok()) << blocks.status();
     if (!blocks.ok()) return files;
     std::vector<rocksdb::LiveFileMetaData> all;
-    (*blocks)->database().GetLiveFilesMetaData(&all);
+    (*blocks)->database().db->GetLiveFilesMetaData(&all);
     for (auto& file : all) files[file.column_family_name].push_back(file);
     return files;
   }
@@ -194,7 +194,7 @@ TEST_F(StoreMergeTest, ACrashAtEachStepLeavesTheOldOrTheNewAndNoGarbage) {
     auto blocks = Blocks::Open(image + "/blocks", image + "/staging");
     ASSERT_THAT(blocks, IsOk());
     std::vector<rocksdb::LiveFileMetaData> files;
-    (*blocks)->database().GetLiveFilesMetaData(&files);
+    (*blocks)->database().db->GetLiveFilesMetaData(&files);
     std::vector<rocksdb::LiveFileMetaData> cold;
     for (const auto& file : files) {
       EXPECT_FALSE(file.column_family_name.starts_with("hot-"));

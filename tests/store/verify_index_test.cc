@@ -44,9 +44,10 @@ class VerifyIndexTest : public StoreTest {
     const auto blocks = Blocks::Open(directory_.data() + "/blocks",
                                      directory_.data() + "/staging");
     ASSERT_THAT(blocks, IsOk());
-    rocksdb::DB& db = (*blocks)->database();
+    const Blocks::Database database = (*blocks)->database();
+    rocksdb::DB& db = *database.db;
     size_t removed = 0;
-    for (const auto& family : (*blocks)->families()) {
+    for (const auto& family : database.families) {
       if (family->name() != table) continue;
       const std::unique_ptr<rocksdb::Iterator> it(
           db.NewIterator({}, family->handle()));

@@ -22,6 +22,18 @@ absl::Status ToStatus(const std::string& path, std::string_view call,
       fmt::format("{}: {}: {}", path, call, FaultyDisk::CauseOf(error)));
 }
 
+bool Contains(std::string_view path, std::string_view part) {
+  while (true) {
+    const size_t star = part.find('*');
+    const std::string_view piece = part.substr(0, star);
+    const size_t at = path.find(piece);
+    if (at == path.npos) return false;
+    if (star == part.npos) return true;
+    path.remove_prefix(at + piece.size());
+    part.remove_prefix(star + 1);
+  }
+}
+
 std::string ContentsOfFile(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
@@ -72,8 +84,7 @@ int FaultyDisk::Strikes(Op op, const std::string& path) {
     return EROFS;
   }
   for (Fault& fault : faults_) {
-    if (fault.op != op || fault.count == 0 ||
-        path.find(fault.part) == path.npos) {
+    if (fault.op != op || fault.count == 0 || !Contains(path, fault.part)) {
       continue;
     }
     if (fault.skip > 0) {
@@ -81,6 +92,7 @@ int FaultyDisk::Strikes(Op op, const std::string& path) {
       continue;
     }
     if (fault.count != kForGood) --fault.count;
+    ++failed_;
     return fault.error;
   }
   return 0;
@@ -303,6 +315,10 @@ void FaultyDisk::Revive() {
 uint64_t FaultyDisk::count(Op op) const {
   std::lock_guard lock(mutex_);
   return counts_[static_cast<size_t>(op)];
+}
+uint64_t FaultyDisk::failed() const {
+  std::lock_guard lock(mutex_);
+  return failed_;
 }
 uint64_t FaultyDisk::changes() const {
   std::lock_guard lock(mutex_);

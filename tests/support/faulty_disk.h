@@ -54,8 +54,9 @@ class FaultyDisk {
   store::FileLayer& files();
   rocksdb::Env* env();
 
-  // Of the calls of this kind whose path contains `part`, skips `skip` and
-  // fails the next `count` with `error`, an errno. A failed write may have
+  // Of the calls of this kind whose path contains `part` (the parts between its
+  // stars, in their order), skips `skip` and fails the next `count` with
+  // `error`, an errno. A failed write may have
   // written a part.
   void Fail(Op op, std::string part, int skip, int count, int error);
   // Nothing can be created and no file grows: ENOSPC.
@@ -77,6 +78,7 @@ class FaultyDisk {
   void Revive();
 
   uint64_t count(Op op) const;
+  uint64_t failed() const;   // calls that Fail has made fail
   uint64_t changes() const;  // calls of all kinds that change the disk
 
   static std::string CauseOf(int error);
@@ -143,6 +145,7 @@ class FaultyDisk {
   bool power_cut_ = false;
   std::array<uint64_t, static_cast<size_t>(Op::kOps)> counts_{};
   uint64_t changes_ = 0;
+  uint64_t failed_ = 0;
   Names names_;
   Names durable_names_;
   std::vector<NameChange> pending_names_;
