@@ -80,6 +80,10 @@ class FileLog final : public Log {
     std::string payload;
     Done done;
   };
+  static constexpr std::string_view kSegmentSuffix = ".log";
+  static constexpr std::string_view kNewSuffix = ".new";
+  static constexpr std::string_view kEndName = "end";
+
   // A segment on disk. Its frames lie in [kSegmentHeaderBytes, end_bytes) and
   // at positions below end_position; what is above is void.
   struct Segment {
@@ -91,6 +95,8 @@ class FileLog final : public Log {
   FileLog(std::string directory, const FileLogOptions& options,
           FileLayer& files);
 
+  // file_log_recovery.cc
+  static std::optional<uint64_t> GenerationOf(std::string_view name);
   absl::Status Recover();
   absl::StatusOr<EndRecord> ReadEndRecord();
   absl::StatusOr<std::vector<Segment>> ReadHeaders();
