@@ -19,8 +19,10 @@ namespace {
 // What a string in a set or list takes beside its bytes.
 constexpr size_t kNameBytes = 64;
 
-NameList Sorted(std::vector<std::string> names, uint64_t limit) {
+NameList Sorted(std::vector<std::string> names, uint64_t limit,
+                std::vector<std::string> warnings) {
   NameList list;
+  list.warnings = std::move(warnings);
   std::sort(names.begin(), names.end());
   list.truncated = limit > 0 && names.size() > limit;
   if (list.truncated) names.resize(limit);
@@ -88,6 +90,23 @@ absl::Status NamesIn(const Head& head, const Tenant& tenant,
   return absl::OkStatus();
 }
 
+// What a damaged day has is left out, with a warning that names the day.
+absl::Status EachDay(
+    const BlockSnapshot& blocks, const std::vector<int32_t>& days,
+    std::vector<std::string>* warnings,
+    absl::FunctionRef<absl::Status(const DayIndex& index, int32_t day)> visit) {
+  const DayIndex index(blocks.index());
+  for (const int32_t day : days) {
+    const absl::Status status = visit(index, day);
+    if (absl::IsDataLoss(status)) {
+      warnings->emplace_back(MessageOf(OfDay(day, status)));
+    } else if (!status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
@@ -117,22 +136,18 @@ absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
       VIGIE_RETURN_IF_ERROR(
           NamesIn(head_, tenant, range, context, &charge, &names));
     }
-    const DayIndex index(blocks->index());
-    for (const int32_t day : days) {
-      const auto found = index.Names(day, tenant.name, context);
-      if (absl::IsDataLoss(found.status())) {
-        warnings.emplace_back(MessageOf(OfDay(day, found.status())));
-        continue;
-      }
-      VIGIE_RETURN_IF_ERROR(found.status());
-      for (const std::string& name : *found) {
-        VIGIE_RETURN_IF_ERROR(AddName(name, &charge, &names));
-      }
-    }
+    VIGIE_RETURN_IF_ERROR(EachDay(
+        *blocks, days, &warnings,
+        [&](const DayIndex& index, int32_t day) -> absl::Status {
+          VIGIE_ASSIGN_OR_RETURN(const std::vector<std::string> found,
+                                 index.Names(day, tenant.name, context));
+          for (const std::string& name : found) {
+            VIGIE_RETURN_IF_ERROR(AddName(name, &charge, &names));
+          }
+          return absl::OkStatus();
+        }));
   }
-  NameList list = Sorted({names.begin(), names.end()}, limit);
-  list.warnings = std::move(warnings);
-  return list;
+  return Sorted({names.begin(), names.end()}, limit, std::move(warnings));
 }
 
 absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
@@ -162,23 +177,16 @@ absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
       VIGIE_RETURN_IF_ERROR(
           ValuesIn(head_, tenant, label, range, context, &charge, &values));
     }
-    const DayIndex index(blocks->index());
-    for (const int32_t day : days) {
-      const absl::Status status = index.VisitPairs(
-          day, tenant.name, label, context,
-          [&](std::string_view, std::string_view value, const IdRuns&) {
-            return AddName(value, &charge, &values);
-          });
-      if (absl::IsDataLoss(status)) {
-        warnings.emplace_back(MessageOf(OfDay(day, status)));
-      } else if (!status.ok()) {
-        return status;
-      }
-    }
+    VIGIE_RETURN_IF_ERROR(EachDay(
+        *blocks, days, &warnings, [&](const DayIndex& index, int32_t day) {
+          return index.VisitPairs(
+              day, tenant.name, label, context,
+              [&](std::string_view, std::string_view value, const IdRuns&) {
+                return AddName(value, &charge, &values);
+              });
+        }));
   }
-  NameList list = Sorted({values.begin(), values.end()}, limit);
-  list.warnings = std::move(warnings);
-  return list;
+  return Sorted({values.begin(), values.end()}, limit, std::move(warnings));
 }
 
 absl::StatusOr<std::vector<Labels>> Reader::Series(

@@ -3,7 +3,6 @@
 //
 // Usage: index_bench [SERIES]
 #include <malloc.h>
-#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -13,23 +12,15 @@
 #include "store/day_index_builder.h"
 #include "store/label_order.h"
 #include "store/series_index.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/bench/fleet.h"
 
 namespace {
 
 using vigie::Labels;
 using vigie::Matcher;
+using vigie::bench::CpuNs;
 namespace store = vigie::store;
-
-double CpuNs() {
-  rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  auto ns = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) * 1e9 +
-           static_cast<double>(t.tv_usec) * 1e3;
-  };
-  return ns(used.ru_utime) + ns(used.ru_stime);
-}
 
 double HeapBytes() {
   const struct mallinfo2 info = mallinfo2();

@@ -5,7 +5,6 @@
 // Usage: names_bench [SERIES]
 #include <prometheus/registry.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "base/byte_account.h"
 #include "base/check.h"
 #include "store/local_store.h"
+#include "tests/bench/cpu_time.h"
 #include "tests/bench/fleet.h"
 #include "tests/support/simulated_clock.h"
 
@@ -25,22 +25,13 @@ namespace {
 
 using vigie::Labels;
 using vigie::Matcher;
+using vigie::bench::CpuNs;
 using vigie::bench::Fleet;
 namespace store = vigie::store;
 
 constexpr int64_t kStartMs = 1'700'000'000'000;
 constexpr uint32_t kBatch = 2'000;
 constexpr int kCalls = 5;
-
-double CpuNs() {
-  rusage used;
-  getrusage(RUSAGE_SELF, &used);
-  auto ns = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) * 1e9 +
-           static_cast<double>(t.tv_usec) * 1e3;
-  };
-  return ns(used.ru_utime) + ns(used.ru_stime);
-}
 
 void AppendFleet(store::Store& store, const Fleet& fleet, uint32_t begin,
                  uint32_t end, int64_t time_ms) {
