@@ -24,6 +24,16 @@ void AppendAmount(const json& report, const char* name, const char* title,
       fmt::format("{:<14}{}\n", title, AmountText(Number(report, name), unit));
 }
 
+void AppendRollups(const json& rollups, std::string* out) {
+  for (const json& rollup : rollups) {
+    *out += fmt::format("{:<14}{}: {} days, {} buckets, {}\n", "rollups",
+                        rollup.value("resolution", std::string()),
+                        Number(rollup, "days"),
+                        AmountText(Number(rollup, "buckets"), ""),
+                        AmountText(Number(rollup, "bytes"), "bytes"));
+  }
+}
+
 void AppendTables(const json& tables, std::string* out) {
   *out += fmt::format("\n{:<24}{:>12}{:>8}{:>12}\n", "table", "bytes", "files",
                       "rows, est.");
@@ -111,6 +121,7 @@ std::string RenderStoreReport(std::string_view text) {
   AppendAmount(report, "seals", "seals", "", &out);
   AppendAmount(report, "head_series", "head series", "", &out);
   AppendAmount(report, "head_samples", "head samples", "", &out);
+  if (report.contains("rollups")) AppendRollups(report["rollups"], &out);
   if (report.contains("tables")) AppendTables(report["tables"], &out);
   if (const json tenants = List(report, "tenants"); !tenants.empty()) {
     AppendTenants(tenants, &out);

@@ -270,10 +270,10 @@ absl::StatusOr<ScalarColumn> Evaluator::ScalarOfKind(const Expr& expr,
 }
 
 absl::StatusOr<std::unique_ptr<RunStream>> Evaluator::Range(
-    const Expr& expr, const Steps& steps) {
+    const Expr& expr, const Steps& steps, std::string_view function) {
   const Expr& inner = WithoutParens(expr);
   if (inner.kind == Expr::Kind::kMatrixSelector) {
-    return SelectRange(&context_, inner.As<MatrixSelector>(), steps);
+    return SelectRange(&context_, inner.As<MatrixSelector>(), steps, function);
   }
   if (inner.kind != Expr::Kind::kSubquery) {
     return absl::InternalError("a range vector was expected");

@@ -24,8 +24,8 @@ class Evaluator {
                                                        const Steps& steps);
   absl::StatusOr<ScalarColumn> Scalar(const Expr& expr, const Steps& steps);
   // A range selector or subquery.
-  absl::StatusOr<std::unique_ptr<RunStream>> Range(const Expr& expr,
-                                                   const Steps& steps);
+  absl::StatusOr<std::unique_ptr<RunStream>> Range(
+      const Expr& expr, const Steps& steps, std::string_view function = "");
 
   // All series at once, for nodes that need them side by side.
   absl::StatusOr<std::vector<StepSeries>> Collect(const Expr& expr,
@@ -68,8 +68,10 @@ enum class SampleTimes { kSamples, kStarts, kOfInfo };
 absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimes(
     QueryContext* context, const VectorSelector& selector, const Steps& steps,
     SampleTimes times);
+// `function` is what looks at the windows, if one does.
 absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
-    QueryContext* context, const MatrixSelector& selector, const Steps& steps);
+    QueryContext* context, const MatrixSelector& selector, const Steps& steps,
+    std::string_view function);
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateCall(Evaluator* evaluator,
                                                            const CallExpr& call,
                                                            const Steps& steps);

@@ -241,7 +241,8 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateRangeCall(
     range_call->edges = argument.selector->edges;
   }
   VIGIE_RETURN_IF_ERROR(CheckEdges(call.function->name, range_call->edges));
-  VIGIE_ASSIGN_OR_RETURN(auto runs, evaluator->Range(*range, steps));
+  VIGIE_ASSIGN_OR_RETURN(auto runs,
+                         evaluator->Range(*range, steps, call.function->name));
   if (call.function->name == "absent_over_time") {
     return AbsentOverTime(&context, argument, std::move(runs), steps);
   }

@@ -2,6 +2,7 @@
 // as runs of samples (a range vector).
 #include <algorithm>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "model/sample.h"
@@ -74,12 +75,14 @@ class Selection {
  public:
   static absl::StatusOr<Selection> Make(QueryContext* context,
                                         const VectorSelector& selector,
-                                        TimeRange range) {
+                                        TimeRange range,
+                                        std::optional<store::WindowHint> hint) {
     Selection selection(context);
     store::SelectRequest request;
     request.tenant = context->tenant;
     request.range = range;
     request.matchers = selector.matchers;
+    request.hint = hint;
     store::ReadContext read;
     read.account = &context->account;
     read.stop = context->stop;
@@ -249,6 +252,16 @@ class SelectedRuns final : public RunStream {
   Selection selection_;
 };
 
+// What the store may know of the windows of `range_ms` (0: of a newest sample),
+// the first of which ends at `first_ms`.
+store::WindowHint HintOf(std::string_view function, const Steps& steps,
+                         int64_t first_ms, int64_t range_ms) {
+  return {.function = function,
+          .first_ms = first_ms,
+          .step_ms = steps.count > 1 ? steps.step_ms : 0,
+          .range_ms = range_ms};
+}
+
 // Half-open windows (start, end] as the store's closed range.
 TimeRange StoreRange(const Window& first, const Window& last) {
   return {.min_ms = SaturatingAdd(first.start_ms, 1), .max_ms = last.end_ms};
@@ -261,9 +274,13 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectInstant(
       WindowBounds(selector.shift, context->lookback_ms, steps.At(0));
   const Window last =
       WindowBounds(selector.shift, context->lookback_ms, steps.end_ms());
+  std::optional<store::WindowHint> hint;
+  if (show == Show::kValues || show == Show::kTimes) {
+    hint = HintOf("", steps, first.end_ms, 0);
+  }
   VIGIE_ASSIGN_OR_RETURN(
       Selection selection,
-      Selection::Make(context, selector, StoreRange(first, last)));
+      Selection::Make(context, selector, StoreRange(first, last), hint));
   return std::make_unique<InstantStream>(context, std::move(selection),
                                          selector.shift, steps, show);
 }
@@ -293,7 +310,8 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimes(
 }
 
 absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
-    QueryContext* context, const MatrixSelector& selector, const Steps& steps) {
+    QueryContext* context, const MatrixSelector& selector, const Steps& steps,
+    std::string_view function) {
   const TimeShift& shift = selector.vector->shift;
   Window first = WindowBounds(shift, selector.range_ms, steps.At(0));
   Window last = WindowBounds(shift, selector.range_ms, steps.end_ms());
@@ -303,9 +321,13 @@ absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
   if (selector.vector->edges == Edges::kSmoothed) {
     last.end_ms = SaturatingAdd(last.end_ms, context->lookback_ms);
   }
-  VIGIE_ASSIGN_OR_RETURN(
-      Selection selection,
-      Selection::Make(context, *selector.vector, StoreRange(first, last)));
+  std::optional<store::WindowHint> hint;
+  if (!function.empty() && selector.vector->edges == Edges::kPlain) {
+    hint = HintOf(function, steps, first.end_ms, selector.range_ms);
+  }
+  VIGIE_ASSIGN_OR_RETURN(Selection selection,
+                         Selection::Make(context, *selector.vector,
+                                         StoreRange(first, last), hint));
   return std::make_unique<SelectedRuns>(context, std::move(selection));
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/duration.h"
 #include "base/log.h"
@@ -191,6 +192,37 @@ std::vector<std::string> CheckConfig(const std::string& path) {
   return config->unsupported;
 }
 
+namespace {
+
+// YAML; any name can be written as JSON.
+std::string RenderTenants(std::string_view indent, const auto& tenants) {
+  if (tenants.empty()) return "";
+  std::string out = fmt::format("{}tenant_retention:\n", indent);
+  for (const auto& [tenant, retention_ms] : tenants) {
+    out += fmt::format("{}  {}: {}\n", indent, nlohmann::json(tenant).dump(),
+                       FormatDurationMs(retention_ms));
+  }
+  return out;
+}
+
+// What of the retention is not the same for all.
+std::string RenderRetention(const store::StoreOptions& storage) {
+  std::string out = RenderTenants("  ", storage.tenant_retention_ms);
+  if (storage.retention_bytes > 0) {
+    out += fmt::format("  retention_bytes: {}\n", storage.retention_bytes);
+  }
+  if (!storage.rollups.empty()) out += "  rollups:\n";
+  for (const store::StoreOptions::Rollup& rollup : storage.rollups) {
+    out += fmt::format("    - resolution: {}\n      retention: {}\n",
+                       FormatDurationMs(rollup.resolution_ms),
+                       FormatDurationMs(rollup.retention_ms));
+    out += RenderTenants("      ", rollup.tenant_retention_ms);
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string RenderConfig(const Config& config) {
   std::string out = fmt::format(
       "storage:\n"
@@ -200,7 +232,8 @@ std::string RenderConfig(const Config& config) {
       "  seal_interval: {}\n"
       "  chunk_samples_max: {}\n"
       "  inflight_bytes_max: {}\n"
-      "  durability: {}\n",
+      "  durability: {}\n"
+      "{}",
       FormatDurationMs(config.storage.retention_ms),
       FormatDurationMs(config.storage.out_of_order_window_ms),
       FormatDurationMs(config.storage.future_window_ms),
@@ -208,7 +241,8 @@ std::string RenderConfig(const Config& config) {
       config.storage.chunk_samples_max, config.storage.inflight_bytes_max,
       config.storage.durability == store::StoreOptions::Durability::kFdatasync
           ? "fdatasync"
-          : "os");
+          : "os",
+      RenderRetention(config.storage));
   out += fmt::format(
       "query:\n"
       "  lookback: {}\n"

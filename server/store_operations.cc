@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/duration.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "query/parser/parser.h"
@@ -125,12 +126,20 @@ absl::StatusOr<std::string> Inspect(store::Store& store) {
   for (const store::TenantReport& tenant : report.tenants) {
     tenants.push_back(TenantJson(tenant));
   }
+  json rollups = json::array();
+  for (const store::RollupReport& rollup : report.rollups) {
+    rollups.push_back({{"resolution", FormatDurationMs(rollup.resolution_ms)},
+                       {"days", rollup.days},
+                       {"buckets", rollup.buckets},
+                       {"bytes", rollup.bytes}});
+  }
   return Dump(json{{"log_bytes", report.log_bytes},
                    {"block_bytes", report.block_bytes},
                    {"cache_bytes", report.cache_bytes},
                    {"head_series", report.head_series},
                    {"head_samples", report.head_samples},
                    {"seals", report.seals},
+                   {"rollups", std::move(rollups)},
                    {"tables", std::move(tables)},
                    {"tenants", std::move(tenants)}});
 }

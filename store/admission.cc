@@ -12,6 +12,7 @@
 #include "base/strings.h"
 #include "store/held_samples.h"
 #include "store/histogram_rules.h"
+#include "store/retention.h"
 #include "store/windows.h"
 
 namespace vigie::store {
@@ -92,9 +93,8 @@ class Admission::Deciding {
         tenant_(head.TenantNumber(batch.tenant.name)),
         now_ms_(now_ms),
         max_ms_(std::min(now_ms + options_.future_window_ms, kTimeMaxMs)),
-        min_ms_(options_.retention_ms > 0
-                    ? std::max(now_ms - options_.retention_ms, kTimeMinMs)
-                    : kTimeMinMs) {
+        min_ms_(std::max(OldestKeptMs(options_, batch.tenant.name, now_ms),
+                         kTimeMinMs)) {
     s_.Clear();
     decision_.record.decided_ms = now_ms;
     decision_.record.tenant = batch.tenant.name;
@@ -357,7 +357,7 @@ class Admission::Deciding {
     if (time_ms < min_ms_) {
       Refuse(RefusalReason::kOutOfRetention, [&] {
         return fmt::format("{}: time {} ms is older than retention, {} ms",
-                           Named(slot), time_ms, options_.retention_ms);
+                           Named(slot), time_ms, now_ms_ - min_ms_);
       });
       return false;
     }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "base/log.h"
 #include "base/status_macros.h"
@@ -40,7 +41,8 @@ absl::Status BlockCatalog::LoadRows() {
                                    ParseWindowsRow(key, value));
             switch (row.kind) {
               case WindowsRow::Kind::kColdDay:
-                cold_[row.day.day] = std::make_shared<const ColdDay>(row.day);
+                cold_[{row.day.day, row.day.resolution_ms}] =
+                    std::make_shared<const ColdDay>(row.day);
                 break;
               case WindowsRow::Kind::kSealedWindow:
                 rows_[{row.window.window, row.window.seal}] = row.window;
@@ -99,7 +101,7 @@ absl::Status BlockCatalog::DropUnnamed() {
     const std::string place = file.smallestkey.substr(0, 8);
     bool served = false;
     for (const auto& [day, cold] : cold_) {
-      served = served || place == ColdPlace(day, cold->generation);
+      served = served || place == ColdPlace(cold->day, cold->generation);
     }
     if (served) continue;
     const absl::Status status = tables_.DeleteFiles(*tables_.at(Table::kCold),
@@ -168,8 +170,12 @@ std::vector<SealedWindow> BlockCatalog::RowsOf(int32_t day) const {
 std::vector<DayState> BlockCatalog::Days() const {
   MutexLock lock(mutex_);
   std::map<int32_t, DayState> days;
-  for (const auto& [day, cold] : cold_) {
-    DayState& state = days[day];
+  for (const auto& [at, cold] : cold_) {
+    DayState& state = days[cold->day];
+    if (cold->resolution_ms != 0) {
+      state.rollups.push_back(*cold);
+      continue;
+    }
     state.generation = cold->generation;
     state.cold_samples = cold->samples;
     state.cold_bytes = cold->bytes;
@@ -192,54 +198,68 @@ std::vector<DayState> BlockCatalog::Days() const {
   return found;
 }
 
-absl::Status BlockCatalog::WriteMergeRows(const ColdDay& merged,
+absl::Status BlockCatalog::WriteMergeRows(const std::vector<ColdDay>& merged,
                                           const std::vector<SealedWindow>& rows,
                                           FileSet* files) const {
   FileWriter writer(tables_, tables_.at(Table::kWindows), files);
-  VIGIE_RETURN_IF_ERROR(
-      merged.samples == 0
-          ? writer.Delete(ColdDayKey(merged.day))
-          : writer.Put(ColdDayKey(merged.day), EncodeColdDay(merged)));
+  const auto put = [&](const ColdDay& one) {
+    const std::string key = ColdDayKey(one.day, one.resolution_ms);
+    return one.samples == 0 ? writer.Delete(key)
+                            : writer.Put(key, EncodeColdDay(one));
+  };
+  // In order of keys: the samples, the number, the seals, the rollups.
+  VIGIE_RETURN_IF_ERROR(put(merged.front()));
   VIGIE_RETURN_IF_ERROR(writer.Put(
-      kNextGenerationKey, EncodeNextGeneration(merged.generation + 1)));
-  for (const SealedWindow& row : rows) {  // ascending, as keys are
+      kNextGenerationKey, EncodeNextGeneration(merged.back().generation + 1)));
+  for (const SealedWindow& row : rows) {
     VIGIE_RETURN_IF_ERROR(writer.Delete(SealedWindowKey(row.window, row.seal)));
+  }
+  for (size_t i = 1; i < merged.size(); ++i) {
+    VIGIE_RETURN_IF_ERROR(put(merged[i]));
   }
   return writer.Finish();
 }
 
 bool BlockCatalog::StillThere(const BlockView& view, int32_t day,
                               const std::vector<SealedWindow>& rows) const {
-  std::shared_ptr<const ColdDay> before;
-  if (const auto places = view.days.find(day); places != view.days.end()) {
-    before = places->second.front().cold;
+  std::vector<std::shared_ptr<const ColdDay>> before, now;
+  for (const auto* days : {&view.days, &view.rollups}) {
+    const auto places = days->find(day);
+    if (places == days->end()) continue;
+    for (const BlockPlace& place : places->second) {
+      if (place.cold != nullptr) before.push_back(place.cold);
+    }
   }
   MutexLock lock(mutex_);
   for (const SealedWindow& row : rows) {
     if (!rows_.contains({row.window, row.seal})) return false;
   }
-  const auto now = cold_.find(day);
-  return now == cold_.end() ? before == nullptr : now->second == before;
+  for (auto it = cold_.lower_bound({day, 0});
+       it != cold_.end() && it->first.first == day; ++it) {
+    now.push_back(it->second);
+  }
+  return now == before;
 }
 
-void BlockCatalog::Merged(const ColdDay& merged,
+void BlockCatalog::Merged(const std::vector<ColdDay>& merged,
                           const std::vector<SealedWindow>& rows) {
   MutexLock lock(mutex_);
-  if (const auto old = cold_.find(merged.day); old != cold_.end()) {
-    replaced_.emplace_back(ColdPlace(merged.day, old->second->generation),
-                           old->second);
-    cold_.erase(old);
-  }
-  if (merged.samples > 0) {
-    cold_[merged.day] = std::make_shared<const ColdDay>(merged);
+  for (const ColdDay& one : merged) {
+    const Merging at(one.day, one.resolution_ms);
+    if (const auto old = cold_.find(at); old != cold_.end()) {
+      replaced_.emplace_back(ColdPlace(one.day, old->second->generation),
+                             old->second);
+      cold_.erase(old);
+    }
+    if (one.samples > 0) cold_[at] = std::make_shared<const ColdDay>(one);
   }
   Forget(rows);
   Rebuild();
 }
 
-uint32_t BlockCatalog::NewGeneration() {
+uint32_t BlockCatalog::NewGenerations(uint32_t count) {
   MutexLock lock(mutex_);
-  return next_generation_++;
+  return std::exchange(next_generation_, next_generation_ + count);
 }
 
 // Takes rows away, and the families that no row names any more.
@@ -280,19 +300,22 @@ void BlockCatalog::EndSeal() {
 }
 
 absl::Status BlockCatalog::DropRows(const std::vector<SealedWindow>& rows,
-                                    const std::vector<int32_t>& days) {
+                                    const std::vector<Merging>& days) {
   if (rows.empty() && days.empty()) return absl::OkStatus();
   std::vector<std::string> keys;
   for (const SealedWindow& row : rows) {
     keys.push_back(SealedWindowKey(row.window, row.seal));
   }
-  for (const int32_t day : days) keys.push_back(ColdDayKey(day));
+  for (const auto& [day, resolution_ms] : days) {
+    keys.push_back(ColdDayKey(day, resolution_ms));
+  }
   VIGIE_RETURN_IF_ERROR(tables_.DeleteKeys(Table::kWindows, std::move(keys)));
   MutexLock lock(mutex_);
-  for (const int32_t day : days) {
+  for (const Merging& day : days) {
     const auto it = cold_.find(day);
     if (it == cold_.end()) continue;
-    replaced_.emplace_back(ColdPlace(day, it->second->generation), it->second);
+    replaced_.emplace_back(ColdPlace(day.first, it->second->generation),
+                           it->second);
     cold_.erase(it);
   }
   Forget(rows);
@@ -300,29 +323,22 @@ absl::Status BlockCatalog::DropRows(const std::vector<SealedWindow>& rows,
   return absl::OkStatus();
 }
 
-absl::Status BlockCatalog::DropBefore(int64_t time_ms) {
+absl::Status BlockCatalog::DropBefore(int64_t time_ms,
+                                      OldestOfRollup oldest_of_rollup) {
   std::vector<SealedWindow> rows;
-  std::vector<int32_t> days;
+  std::vector<Merging> days;
   {
     MutexLock lock(mutex_);
     for (const auto& [at, row] : rows_) {
       if (WindowEndMs(row.window) < time_ms) rows.push_back(row);
     }
-    for (const auto& [day, cold] : cold_) {
-      if (DayEndMs(day) < time_ms) days.push_back(day);
+    for (const auto& [at, cold] : cold_) {
+      const int64_t oldest_ms =
+          at.second == 0 ? time_ms : oldest_of_rollup(at.second);
+      if (DayEndMs(at.first) < oldest_ms) days.push_back(at);
     }
   }
   return DropRows(rows, days);
-}
-
-absl::Status BlockCatalog::DropDay(int32_t day) {
-  bool merged = false;
-  {
-    MutexLock lock(mutex_);
-    merged = cold_.contains(day);
-  }
-  return DropRows(RowsOf(day),
-                  merged ? std::vector<int32_t>{day} : std::vector<int32_t>{});
 }
 
 absl::Status BlockCatalog::AddTombstone(Tombstone tombstone) {
@@ -355,7 +371,8 @@ bool BlockCatalog::Applies(const Tombstone& tombstone, int32_t first_day,
       return true;
     }
   }
-  for (const auto& [day, cold] : cold_) {
+  for (const auto& [at, cold] : cold_) {
+    const int32_t day = at.first;
     const TimeRange range{DayStartMs(day), DayEndMs(day)};
     if (day >= first_day && day <= last_day &&
         cold->generation <= tombstone.generation &&
@@ -390,8 +407,10 @@ void BlockCatalog::Rebuild() {
   auto view = std::make_shared<BlockView>();
   view->last_seal = last_seal_;
   view->tombstones = tombstones_;
-  for (const auto& [day, cold] : cold_) {
-    BlockPlace& place = view->days[day].emplace_back();
+  for (const auto& [at, cold] : cold_) {
+    const int32_t day = at.first;
+    BlockPlace& place =
+        (at.second == 0 ? view->days : view->rollups)[day].emplace_back();
     place.family = tables_.at(Table::kCold);
     place.prefix = ColdPlace(day, cold->generation);
     place.start_ms = DayStartMs(day);

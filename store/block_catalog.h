@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "base/mutex.h"
@@ -48,7 +49,8 @@ struct DayState {
   uint32_t generation = 0;  // of what is merged; 0: nothing is
   uint64_t cold_samples = 0;
   uint64_t cold_bytes = 0;
-  uint64_t hot_samples = 0;  // not merged yet
+  std::vector<ColdDay> rollups;  // the finest first
+  uint64_t hot_samples = 0;      // not merged yet
   uint64_t hot_bytes = 0;
   uint32_t hot_rows = 0;        // seals and windows that wrote some of it
   bool has_tombstones = false;  // some apply to it and are not carried out
@@ -58,9 +60,14 @@ struct DayState {
 struct BlockView {
   // By day, the merged one first.
   std::map<int32_t, std::vector<BlockPlace>> days;
+  // Of merged days, by day, the finest first.
+  std::map<int32_t, std::vector<BlockPlace>> rollups;
   std::map<uint32_t, std::shared_ptr<const Tombstone>> tombstones;  // by number
   uint32_t last_seal = 0;
 };
+
+// Rollups of a resolution are not kept before that time.
+using OldestOfRollup = absl::FunctionRef<int64_t(int64_t resolution_ms)>;
 
 class BlockCatalog {
  public:
@@ -86,22 +93,24 @@ class BlockCatalog {
 
   std::vector<DayState> Days() const;
 
-  // A merge: a number for it, the rows that it replaces, the change of rows as
-  // a file, whether all is as it was in `view`, and once it was taken in.
-  // Without samples, nothing is left of the day.
-  uint32_t NewGeneration();
+  // A merge: numbers for what it writes, the rows that it replaces, the change
+  // of rows as a file, whether all is as it was in `view`, and once it was
+  // taken in. `merged` is the day and its rollups, the finest first; what has
+  // no samples is not left.
+  // `count` numbers, the first of them.
+  uint32_t NewGenerations(uint32_t count);
   std::vector<SealedWindow> RowsOf(int32_t day) const;
-  absl::Status WriteMergeRows(const ColdDay& merged,
+  absl::Status WriteMergeRows(const std::vector<ColdDay>& merged,
                               const std::vector<SealedWindow>& rows,
                               FileSet* files) const;
   bool StillThere(const BlockView& view, int32_t day,
                   const std::vector<SealedWindow>& rows) const;
-  void Merged(const ColdDay& merged, const std::vector<SealedWindow>& rows);
+  void Merged(const std::vector<ColdDay>& merged,
+              const std::vector<SealedWindow>& rows);
 
-  // Makes everything that ends before `time_ms` count no more, on disk first.
-  absl::Status DropBefore(int64_t time_ms);
-  // The same for one day.
-  absl::Status DropDay(int32_t day);
+  // Makes samples that end before `time_ms`, and rollups that end before the
+  // time of their resolution, count no more, on disk first.
+  absl::Status DropBefore(int64_t time_ms, OldestOfRollup oldest_of_rollup);
 
   // `tombstone` gets its seal and generation here. Synced.
   absl::Status AddTombstone(Tombstone tombstone);
@@ -118,8 +127,10 @@ class BlockCatalog {
 
   absl::Status DeleteLate(const std::string& begin, const std::string& end,
                           uint32_t last_seal, uint64_t* deleted);
+  // A merged day, or a rollup of one: its resolution is not 0.
+  using Merging = std::pair<int32_t, int64_t>;
   absl::Status DropRows(const std::vector<SealedWindow>& rows,
-                        const std::vector<int32_t>& days);
+                        const std::vector<Merging>& days);
   void Forget(const std::vector<SealedWindow>& rows)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DropUnused() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -132,7 +143,7 @@ class BlockCatalog {
   RocksTables& tables_;
   mutable Mutex mutex_;
   std::map<Row, SealedWindow> rows_ ABSL_GUARDED_BY(mutex_);
-  std::map<int32_t, std::shared_ptr<const ColdDay>> cold_
+  std::map<Merging, std::shared_ptr<const ColdDay>> cold_
       ABSL_GUARDED_BY(mutex_);
   std::map<int32_t, std::shared_ptr<Family>> hot_ ABSL_GUARDED_BY(mutex_);
   // Windows that a seal is being written for.

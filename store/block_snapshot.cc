@@ -79,10 +79,14 @@ class Snapshot final : public BlockSnapshot, private RowScan {
     std::vector<int32_t> days;
     if (range.empty()) return days;
     const int32_t last = NearestDayOf(range.max_ms);
-    for (auto it = view_->days.lower_bound(NearestDayOf(range.min_ms));
-         it != view_->days.end() && it->first <= last; ++it) {
-      days.push_back(it->first);
+    for (const auto* places : {&view_->days, &view_->rollups}) {
+      for (auto it = places->lower_bound(NearestDayOf(range.min_ms));
+           it != places->end() && it->first <= last; ++it) {
+        days.push_back(it->first);
+      }
     }
+    std::sort(days.begin(), days.end());
+    days.erase(std::unique(days.begin(), days.end()), days.end());
     return days;
   }
 
@@ -113,6 +117,107 @@ class Snapshot final : public BlockSnapshot, private RowScan {
       if (Covers(*tombstone, tenant, chunk.series_id, chunk.place->cold.get(),
                  chunk.seal)) {
         RemoveRange(tombstone->range, samples);
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  std::vector<MergedTenant> Tenants(int32_t day) const override {
+    std::vector<MergedTenant> tenants;
+    for (const auto* days : {&view_->days, &view_->rollups}) {
+      const auto places = days->find(day);
+      if (places == days->end()) continue;
+      for (const BlockPlace& place : places->second) {
+        if (place.cold == nullptr) continue;
+        Iterator it = TakeIterator(*place.family);
+        // From one to the next by seeking, never over the end of a file.
+        for (it->Seek(FirstChunkKey(place.prefix));
+             it->Valid() && it->key().starts_with(place.prefix);) {
+          const auto key =
+              ParseChunkKey(ToView(it->key()).substr(place.prefix.size()));
+          if (!key.ok()) break;
+          tenants.push_back(
+              {std::string(key->tenant), place.cold->resolution_ms});
+          it->Seek(SeriesPrefix(place.prefix, tenants.back().tenant,
+                                ~uint32_t{0}, ~uint64_t{0}));
+        }
+      }
+    }
+    return tenants;
+  }
+
+  std::vector<int64_t> Resolutions(int32_t day) const override {
+    std::vector<int64_t> resolutions;
+    const auto places = view_->rollups.find(day);
+    if (places == view_->rollups.end()) return resolutions;
+    for (const BlockPlace& place : places->second) {
+      resolutions.push_back(place.cold->resolution_ms);
+    }
+    return resolutions;
+  }
+
+  bool IsAsMerged(int32_t day, std::string_view tenant,
+                  uint64_t series_id) const override {
+    const auto places = view_->days.find(day);
+    if (places == view_->days.end() || places->second.size() != 1 ||
+        places->second.front().cold == nullptr) {
+      return false;
+    }
+    const BlockPlace& place = places->second.front();
+    return std::none_of(view_->tombstones.begin(), view_->tombstones.end(),
+                        [&](const auto& one) {
+                          return one.second->range.Overlaps(place.range()) &&
+                                 Covers(*one.second, tenant, series_id,
+                                        place.cold.get(), 0);
+                        });
+  }
+
+  absl::Status ReadRollup(int32_t day, int64_t resolution_ms,
+                          std::string_view tenant, uint32_t metric_hash,
+                          uint64_t series_id,
+                          RollupColumns* buckets) const override {
+    *buckets = RollupColumns();
+    const auto places = view_->rollups.find(day);
+    if (places == view_->rollups.end()) return absl::OkStatus();
+    for (const BlockPlace& place : places->second) {
+      if (place.cold->resolution_ms != resolution_ms) continue;
+      const std::string prefix =
+          SeriesPrefix(place.prefix, tenant, metric_hash, series_id);
+      Iterator it = TakeIterator(*place.family);
+      it->Seek(prefix);  // there is one, or none
+      StoredChunk chunk;
+      if (it->Valid() && it->key().starts_with(prefix)) {
+        chunk.place = &place;
+        chunk.series_id = series_id;
+        chunk.bytes = ToView(it->value());
+      }
+      const rocksdb::Status status = it->status();
+      if (IsDamage(status)) {
+        return absl::DataLossError(
+            fmt::format("blocks: {}: rollups {} may be missing: {}{}",
+                        place.family->name(), When(place), status.ToString(),
+                        FilesUnlessNamed(place, status.ToString())));
+      }
+      VIGIE_RETURN_IF_ERROR(FromRocks(status, place.family->name()));
+      GiveBack(*place.family, std::move(it));
+      if (chunk.place != nullptr) return DecodeRollup(tenant, chunk, buckets);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status DecodeRollup(std::string_view tenant, const StoredChunk& chunk,
+                            RollupColumns* buckets) const override {
+    if (absl::Status status = DecodeRollupChunk(chunk.bytes, buckets);
+        !status.ok()) {
+      return Prefixed(fmt::format("blocks: {}: series {}, rollup {}",
+                                  chunk.place->family->name(), chunk.series_id,
+                                  When(*chunk.place)),
+                      status);
+    }
+    for (const auto& [number, tombstone] : view_->tombstones) {
+      if (Covers(*tombstone, tenant, chunk.series_id, chunk.place->cold.get(),
+                 0)) {
+        RemoveBuckets(tombstone->range, buckets);
       }
     }
     return absl::OkStatus();

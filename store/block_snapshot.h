@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "model/time_range.h"
 #include "store/chunk.h"
+#include "store/rollup.h"
 #include "store/row_scan.h"
 #include "store/sample_columns.h"
 
@@ -27,11 +28,18 @@ struct StoredChunk {
   std::string bytes;
 };
 
+// That a merged day has something of a tenant: samples (resolution 0), or
+// rollups.
+struct MergedTenant {
+  std::string tenant;
+  int64_t resolution_ms = 0;
+};
+
 class BlockSnapshot {
  public:
   virtual ~BlockSnapshot() = default;
 
-  // The days that have something in `range`, ascending.
+  // The days that have something in `range`, rollups included, ascending.
   virtual std::vector<int32_t> Days(const TimeRange& range) const = 0;
 
   // Appends the chunks of a series in a day that overlap `range`: merged ones
@@ -48,6 +56,28 @@ class BlockSnapshot {
   // be none. kDataLoss if the bytes are wrong.
   virtual absl::Status Decode(std::string_view tenant, const StoredChunk& chunk,
                               SampleColumns* samples) const = 0;
+
+  // Whose samples and rollups a merged day has. What cannot be read is left
+  // out: whoever reads it is told.
+  virtual std::vector<MergedTenant> Tenants(int32_t day) const = 0;
+
+  // The resolutions that a day has rollups of, the finest first.
+  virtual std::vector<int64_t> Resolutions(int32_t day) const = 0;
+  // Whether what counts of a series in a day is what its rollups were made of:
+  // all of the day is merged, and nothing was deleted since.
+  virtual bool IsAsMerged(int32_t day, std::string_view tenant,
+                          uint64_t series_id) const = 0;
+  // A rollup of a series without what was deleted; buckets that a deletion
+  // touches are left out as a whole. Without buckets if there is none.
+  // kDataLoss if the bytes are wrong, naming them.
+  virtual absl::Status ReadRollup(int32_t day, int64_t resolution_ms,
+                                  std::string_view tenant, uint32_t metric_hash,
+                                  uint64_t series_id,
+                                  RollupColumns* buckets) const = 0;
+  // The same of the bytes of one.
+  virtual absl::Status DecodeRollup(std::string_view tenant,
+                                    const StoredChunk& chunk,
+                                    RollupColumns* buckets) const = 0;
 
   // The index by day.
   virtual const RowScan& index() const = 0;

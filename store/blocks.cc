@@ -25,6 +25,24 @@ namespace {
 
 constexpr std::string_view kWatermarkKey = "watermark";
 
+// What a day has a rollup of already keeps it, whatever is asked for.
+void KeepRollups(const BlockView& view, int32_t day, MergeOptions* options) {
+  const auto places = view.rollups.find(day);
+  if (places == view.rollups.end()) return;
+  auto& rollups = options->rollups;
+  for (const BlockPlace& place : places->second) {
+    const int64_t resolution_ms = place.cold->resolution_ms;
+    if (std::none_of(rollups.begin(), rollups.end(), [&](const auto& one) {
+          return one.resolution_ms == resolution_ms;
+        })) {
+      rollups.push_back({resolution_ms, nullptr});
+    }
+  }
+  std::sort(rollups.begin(), rollups.end(), [](const auto& a, const auto& b) {
+    return a.resolution_ms < b.resolution_ms;
+  });
+}
+
 }  // namespace
 
 // One opened database. Whoever works with it holds it.
@@ -261,22 +279,32 @@ absl::Status Blocks::MergeDay(int32_t day, const MergeOptions& options) {
   const std::shared_ptr<Opened> opened = impl_->opened();
   RocksTables& tables = *opened->tables;
   BlockCatalog& catalog = *opened->catalog;
-  ColdDay merged;
-  merged.day = day;
+  MergeOptions with_old = options;
+  std::vector<ColdDay> merged;
   std::shared_ptr<const BlockView> view;
   std::vector<SealedWindow> rows;
   {
-    // A deletion is in the view, or knows of the generation.
+    // A deletion is in the view, or knows of the generations.
     MutexLock lock(opened->change_mutex);
-    merged.generation = catalog.NewGeneration();
     view = catalog.view();
     rows = catalog.RowsOf(day);
+    KeepRollups(*view, day, &with_old);
+    merged.resize(with_old.rollups.size() + 1);
+    uint32_t generation =
+        catalog.NewGenerations(static_cast<uint32_t>(merged.size()));
+    for (size_t i = 0; i < merged.size(); ++i) {
+      merged[i].day = day;
+      merged[i].generation = generation++;
+      if (i > 0) {
+        merged[i].resolution_ms = with_old.rollups[i - 1].resolution_ms;
+      }
+    }
   }
   const std::unique_ptr<BlockSnapshot> snapshot =
       SnapshotOf(opened, tables, view);
   FileSet files;
   absl::Status status =
-      WriteMergedDay(tables, *view, *snapshot, options, &files, &merged);
+      WriteMergedDay(tables, *view, *snapshot, with_old, &files, &merged);
   if (status.ok()) status = catalog.WriteMergeRows(merged, rows, &files);
   if (status.ok()) {
     if (options.after_step) options.after_step(MergeStep::kWritten);
@@ -309,16 +337,23 @@ absl::Status Blocks::Delete(std::string_view tenant, std::vector<uint64_t> ids,
   return opened->catalog->AddTombstone(std::move(tombstone));
 }
 
-absl::Status Blocks::DropBefore(int64_t time_ms) {
+absl::Status Blocks::DropBefore(int64_t time_ms,
+                                OldestOfRollup oldest_of_rollup) {
   const std::shared_ptr<Opened> opened = impl_->opened();
   MutexLock forgetting(impl_->forget_mutex);
+  int32_t first_day = NearestDayOf(time_ms);
   {
     MutexLock lock(opened->change_mutex);
-    VIGIE_RETURN_IF_ERROR(opened->catalog->DropBefore(time_ms));
+    VIGIE_RETURN_IF_ERROR(
+        opened->catalog->DropBefore(time_ms, oldest_of_rollup));
     VIGIE_RETURN_IF_ERROR(opened->catalog->SweepTombstones());
+    const std::shared_ptr<const BlockView> view = opened->catalog->view();
+    if (!view->rollups.empty()) {
+      first_day = std::min(first_day, view->rollups.begin()->first);
+    }
   }
   RocksTables& tables = *opened->tables;
-  const std::string first_kept = DayPrefix(NearestDayOf(time_ms));
+  const std::string first_kept = DayPrefix(first_day);
   VIGIE_RETURN_IF_ERROR(tables.DeleteRows(
       Table::kIndex, [&](std::string_view key, std::string_view) {
         return key < first_kept ? RowFate::kDelete : RowFate::kStop;
@@ -334,14 +369,6 @@ absl::Status Blocks::DropBefore(int64_t time_ms) {
                              }
                              return RowFate::kDelete;
                            });
-}
-
-absl::Status Blocks::DropDay(int32_t day) {
-  const std::shared_ptr<Opened> opened = impl_->opened();
-  MutexLock forgetting(impl_->forget_mutex);
-  MutexLock lock(opened->change_mutex);
-  VIGIE_RETURN_IF_ERROR(opened->catalog->DropDay(day));
-  return opened->catalog->SweepTombstones();
 }
 
 void Blocks::Reclaim() {

@@ -35,9 +35,18 @@ namespace vigie::store {
 
 enum class MergeStep { kWritten, kPublished };
 
+// What of a tenant is before this time is not kept; null: all is.
+using OldestOfTenant = std::function<int64_t(std::string_view tenant)>;
+
 struct MergeOptions {
-  // Samples of a tenant before this time are left out; null: none are.
-  std::function<int64_t(std::string_view tenant)> oldest_ms;
+  OldestOfTenant oldest_ms;  // of samples
+  struct Rollup {
+    int64_t resolution_ms = 0;
+    OldestOfTenant oldest_ms;
+  };
+  // What is written beside the samples, the finest first. A day that has
+  // rollups keeps or drops the samples of a tenant as a whole.
+  std::vector<Rollup> rollups;
   std::stop_token stop;
   std::function<void(uint64_t samples)> progress;  // now and then
   std::function<void(MergeStep)> after_step;       // for tests
@@ -87,9 +96,9 @@ class Blocks {
   // By day, those with anything in them.
   std::vector<DayState> Days() const;
   // Makes one generation of all that is sealed of a day, each series in few
-  // chunks, without what is deleted. Answers stay the same; a crash leaves the
-  // old or the new. kDataLoss, naming what, if something cannot be read: then
-  // nothing changes. kCancelled.
+  // chunks, without what is deleted, and its rollups. Answers stay the same; a
+  // crash leaves the old or the new. kDataLoss, naming what, if something
+  // cannot be read: then nothing changes. kCancelled.
   absl::Status MergeDay(int32_t day, const MergeOptions& options);
 
   // Deletes samples of these series, ascending ids, as far as they are sealed.
@@ -98,8 +107,9 @@ class Blocks {
                       const TimeRange& range);
 
   // Readers of snapshots taken before still see what is dropped.
-  absl::Status DropBefore(int64_t time_ms);  // windows and days that end before
-  absl::Status DropDay(int32_t day);
+  // Windows and days that end before; the names of what is left with neither
+  // samples nor rollups go too.
+  absl::Status DropBefore(int64_t time_ms, OldestOfRollup oldest_of_rollup);
   absl::Status DropSeries(const std::vector<uint64_t>& series_ids);
   absl::Status DropMetadata(
       const std::vector<std::pair<std::string, std::string>>& names);

@@ -4,6 +4,7 @@
 #include <rocksdb/metadata.h>
 
 #include <algorithm>
+#include <map>
 
 namespace vigie::store {
 
@@ -31,6 +32,22 @@ uint64_t CacheBytesOf(const Blocks& blocks) {
   blocks.database().db->GetIntProperty(
       rocksdb::DB::Properties::kBlockCacheUsage, &bytes);
   return bytes;
+}
+
+std::vector<RollupReport> RollupsOf(const Blocks& blocks) {
+  std::map<int64_t, RollupReport> found;
+  for (const DayState& day : blocks.Days()) {
+    for (const ColdDay& one : day.rollups) {
+      RollupReport& report = found[one.resolution_ms];
+      report.resolution_ms = one.resolution_ms;
+      ++report.days;
+      report.buckets += one.samples;
+      report.bytes += one.bytes;
+    }
+  }
+  std::vector<RollupReport> rollups;
+  for (const auto& [resolution_ms, report] : found) rollups.push_back(report);
+  return rollups;
 }
 
 }  // namespace vigie::store

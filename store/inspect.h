@@ -11,6 +11,7 @@ namespace vigie::store {
 // Sorted by name. From RocksDB's own books: reads no data. No window may be
 // dropped during the call.
 std::vector<TableReport> TablesOf(const Blocks& blocks);
+std::vector<RollupReport> RollupsOf(const Blocks& blocks);
 // What its cache of blocks holds now.
 uint64_t CacheBytesOf(const Blocks& blocks);
 

@@ -125,9 +125,12 @@ std::string EncodeSealedWindow(const SealedWindow& row) {
   return value;
 }
 
-std::string ColdDayKey(int32_t day) {
-  std::string key = "d";
+std::string ColdDayKey(int32_t day, int64_t resolution_ms) {
+  std::string key = resolution_ms == 0 ? "d" : "r";
   PutBigEndian32(Biased(day), &key);
+  if (resolution_ms != 0) {
+    PutBigEndian32(static_cast<uint32_t>(resolution_ms / 1000), &key);
+  }
   return key;
 }
 
@@ -153,8 +156,10 @@ absl::StatusOr<WindowsRow> ParseWindowsRow(std::string_view key,
   VIGIE_RETURN_IF_ERROR(TakeVersion("windows row", &in));
   switch (name.Byte()) {
     case 'd':
+    case 'r':
       row.kind = WindowsRow::Kind::kColdDay;
       row.day.day = Unbiased(name.BigEndian32());
+      if (key[0] == 'r') row.day.resolution_ms = name.BigEndian32() * 1000LL;
       row.day.generation = static_cast<uint32_t>(in.Varint());
       row.day.samples = in.Varint();
       row.day.chunks = in.Varint();

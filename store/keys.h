@@ -57,17 +57,18 @@ struct SealedWindow {  // a row a window and seal
   uint64_t chunks = 0;
   uint64_t bytes = 0;  // of files, about
 };
-struct ColdDay {  // a row a merged day
+struct ColdDay {  // a row a merged day, and one for each of its rollups
   int32_t day = 0;
+  int64_t resolution_ms = 0;  // whole seconds; 0: the samples themselves
   uint32_t generation = 0;
-  uint64_t samples = 0;
+  uint64_t samples = 0;  // or buckets
   uint64_t chunks = 0;
   uint64_t bytes = 0;
 };
 inline constexpr std::string_view kNextGenerationKey = "g";
 std::string SealedWindowKey(int32_t window, uint32_t seal);
 std::string EncodeSealedWindow(const SealedWindow& row);
-std::string ColdDayKey(int32_t day);
+std::string ColdDayKey(int32_t day, int64_t resolution_ms);
 std::string EncodeColdDay(const ColdDay& row);
 std::string EncodeNextGeneration(uint32_t generation);
 struct WindowsRow {

@@ -14,6 +14,7 @@
 #include "store/keys.h"
 #include "store/label_rules.h"
 #include "store/local_store.h"
+#include "store/retention.h"
 
 namespace vigie::store {
 
@@ -99,9 +100,8 @@ absl::StatusOr<ImportOutcome> LocalStore::Import(ImportSource& source,
                     kTenantBytesMax, tenant.size()));
   }
   const int64_t now_ms = clock_.NowMs();
-  const int64_t oldest_ms = options_.store.retention_ms == 0
-                                ? kTimeMinMs
-                                : now_ms - options_.store.retention_ms;
+  const int64_t oldest_ms =
+      std::max(OldestKeptMs(options_.store, tenant, now_ms), kTimeMinMs);
   const int64_t newest_ms = now_ms + options_.store.future_window_ms;
   ImportOutcome outcome;
   Refusals refusals;

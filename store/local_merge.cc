@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -31,6 +32,14 @@ MergeOptions LocalStore::MergeOptionsOf(std::stop_token stop) const {
   options.oldest_ms = [this](std::string_view tenant) {
     return OldestKeptMs(options_.store, tenant, clock_.NowMs());
   };
+  for (const StoreOptions::Rollup& rollup : options_.store.rollups) {
+    const int64_t resolution_ms = rollup.resolution_ms;
+    options.rollups.push_back(
+        {resolution_ms, [this, resolution_ms](std::string_view tenant) {
+           return OldestRollupMs(options_.store, resolution_ms, tenant,
+                                 clock_.NowMs());
+         }});
+  }
   options.stop = std::move(stop);
   options.after_step = options_.after_merge_step;
   return options;
@@ -53,12 +62,15 @@ void LocalStore::RunMerges(std::stop_token stop) {
   // Of this thread alone, as Linux has it. Batches and queries go first.
   ::setpriority(PRIO_PROCESS, 0, kNice);
   int64_t not_before_ns = 0;
+  Expiries expiries;
   while (clock_.SleepFor(kTick, stop)) {
     // Of what was replaced while queries still needed it.
     blocks_->Reclaim();
     if (clock_.MonotonicNs() < not_before_ns) continue;
-    const std::optional<int32_t> day =
-        DayToMerge(options_.store, blocks_->Days(), clock_.NowMs());
+    const std::vector<DayState> days = blocks_->Days();
+    std::optional<int32_t> day =
+        DayToMerge(options_.store, days, clock_.NowMs());
+    if (!day.has_value()) day = DayWithExpired(days, &expiries);
     if (!day.has_value()) continue;
     const absl::Status status = MergeOne(*day, MergeOptionsOf(stop));
     if (status.ok() || absl::IsCancelled(status)) continue;
@@ -68,11 +80,50 @@ void LocalStore::RunMerges(std::stop_token stop) {
   }
 }
 
+// A merged day of which a tenant's retention has taken something: the merge
+// that gives its space back. What goes with its whole day needs none.
+std::optional<int32_t> LocalStore::DayWithExpired(
+    const std::vector<DayState>& days, Expiries* expiries) const {
+  const StoreOptions& options = options_.store;
+  const int64_t now_ms = clock_.NowMs();
+  Expiries known;
+  std::optional<int32_t> found;
+  std::unique_ptr<BlockSnapshot> snapshot;
+  for (const DayState& day : days) {
+    uint32_t generation = day.generation;
+    for (const ColdDay& rollup : day.rollups) {
+      generation = std::max(generation, rollup.generation);
+    }
+    if (generation == 0) continue;
+    const std::pair at(day.day, generation);
+    const auto it = expiries->find(at);
+    if (it == expiries->end() && snapshot == nullptr) {
+      snapshot = blocks_->TakeSnapshot();
+    }
+    const int64_t expiry_ms =
+        it != expiries->end()
+            ? it->second
+            : FirstExpiryMs(options, day.day, snapshot->Tenants(day.day),
+                            now_ms);
+    known.emplace(at, expiry_ms);
+    if (!found.has_value() && expiry_ms < now_ms) found = day.day;
+  }
+  *expiries = std::move(known);
+  return found;
+}
+
 absl::Status LocalStore::Compact(const Progress& progress) {
   progress.Report("sealing", 0, 0, "");
   VIGIE_RETURN_IF_ERROR(Seal());
   std::vector<DayState> days = blocks_->Days();
-  std::erase_if(days, [](const DayState& day) { return !CanBeMerged(day); });
+  Expiries expiries;
+  std::set<int32_t> with_expired;
+  for (const DayState& day : days) {
+    if (DayWithExpired({day}, &expiries)) with_expired.insert(day.day);
+  }
+  std::erase_if(days, [&](const DayState& day) {
+    return !CanBeMerged(options_.store, day) && !with_expired.contains(day.day);
+  });
   uint64_t total = 0, done = 0;
   for (const DayState& day : days) total += day.hot_samples + day.cold_samples;
   for (const DayState& day : days) {

@@ -103,6 +103,7 @@ absl::StatusOr<StoreReport> LocalStore::Inspect() {
     report.block_bytes = blocks_->bytes_on_disk();
     report.cache_bytes = CacheBytesOf(*blocks_);
     report.seals = next_seal_ - 1;
+    report.rollups = RollupsOf(*blocks_);
     report.tables = TablesOf(*blocks_);
     HeadReaderLock head(head_lock_);
     report.head_series = head_->index().size();

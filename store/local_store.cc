@@ -125,7 +125,10 @@ absl::Status LocalStore::Load(const std::string& directory) {
   VIGIE_RETURN_IF_ERROR(Replay(watermark));
 
   HeadReaderLock lock(head_lock_);
-  reader_ = std::make_unique<Reader>(head_lock_, *head_, *blocks_, metrics_);
+  reader_ = std::make_unique<Reader>(
+      head_lock_, *head_, *blocks_, metrics_, [this](std::string_view tenant) {
+        return HorizonOf(options_.store, tenant, clock_.NowMs());
+      });
   metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   metrics_.head_samples.Set(static_cast<double>(head_->samples()));
   metrics_.log_bytes.Set(static_cast<double>(log_->bytes_on_disk()));

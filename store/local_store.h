@@ -7,9 +7,12 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -135,10 +138,21 @@ class LocalStore final : public Store, private Appender {
   absl::StatusOr<std::vector<uint64_t>> IdsOf(const DeleteRequest& request,
                                               std::stop_token stop,
                                               LabelOrder* order);
-  absl::Status KeepSince(int64_t oldest_ms)
+  // Samples since the first, rollups each since its own.
+  struct KeptSince {
+    int64_t samples_ms = 0;
+    std::map<int64_t, int64_t> rollups_ms;  // by resolution
+    friend bool operator==(const KeptSince&, const KeptSince&) = default;
+  };
+  absl::Status KeepSince(const KeptSince& kept)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(maintenance_mutex_);
   bool SealIsDue(int64_t last_seal_ns);
   void RunMerges(std::stop_token stop);
+  // When the first of what a merged day holds is past its retention, by day
+  // and generation.
+  using Expiries = std::map<std::pair<int32_t, uint32_t>, int64_t>;
+  std::optional<int32_t> DayWithExpired(const std::vector<DayState>& days,
+                                        Expiries* expiries) const;
   MergeOptions MergeOptionsOf(std::stop_token stop) const;
   absl::Status MergeOne(int32_t day, const MergeOptions& options);
   void StepDone(SealStep step) {
@@ -175,7 +189,8 @@ class LocalStore final : public Store, private Appender {
   // One seal or sweep at a time; taken before the others.
   Mutex maintenance_mutex_;
   uint32_t next_seal_ ABSL_GUARDED_BY(maintenance_mutex_) = 1;
-  int32_t kept_window_ ABSL_GUARDED_BY(maintenance_mutex_) = INT32_MIN;
+  // In whole windows.
+  KeptSince kept_ ABSL_GUARDED_BY(maintenance_mutex_) = {INT64_MIN, {}};
 
   LogRateLimiter refusal_log_;
   std::jthread writer_;

@@ -17,6 +17,7 @@ namespace {
 constexpr absl::Duration kTick = absl::Seconds(1);
 constexpr absl::Duration kBackoffMax = absl::Minutes(1);
 constexpr int64_t kMsNs = 1'000'000;
+constexpr int64_t kEverything = std::numeric_limits<int64_t>::min();
 
 // About a millisecond under the head's lock.
 constexpr size_t kLeavingAStep = 1024;
@@ -138,21 +139,35 @@ absl::Status LocalStore::SealNow() {
 }
 
 absl::Status LocalStore::KeepRetention() {
-  VIGIE_RETURN_IF_ERROR(
-      KeepSince(OldestKeptMs(options_.store, clock_.NowMs())));
-  const std::vector<DayState> days = blocks_->Days();
-  const size_t beyond =
-      DaysBeyondSize(options_.store, days, log_->bytes_on_disk());
-  return beyond == 0 ? absl::OkStatus()
-                     : KeepSince(DayEndMs(days[beyond - 1].day) + 1);
+  const int64_t now_ms = clock_.NowMs();
+  const OldestBySize by_size =
+      OldestThatFit(options_.store, blocks_->Days(), log_->bytes_on_disk());
+  // Whole windows go, so it may be a few hours more; none comes back.
+  const auto later = [](int64_t kept_ms, int64_t time_ms, int64_t size_ms) {
+    const int64_t oldest_ms = std::max(time_ms, size_ms);
+    return oldest_ms == kEverything
+               ? kept_ms
+               : std::max(kept_ms, WindowStartMs(NearestWindowOf(oldest_ms)));
+  };
+  KeptSince kept = kept_;
+  kept.samples_ms = later(kept.samples_ms, OldestKeptMs(options_.store, now_ms),
+                          by_size.samples_ms);
+  for (const StoreOptions::Rollup& rollup : options_.store.rollups) {
+    int64_t& kept_ms =
+        kept.rollups_ms.try_emplace(rollup.resolution_ms, kEverything)
+            .first->second;
+    kept_ms = later(
+        kept_ms, OldestRollupMs(options_.store, rollup.resolution_ms, now_ms),
+        by_size.rollups_ms);
+  }
+  return kept == kept_ ? absl::OkStatus() : KeepSince(kept);
 }
 
-// Whole windows go, so it may be a few hours more.
-absl::Status LocalStore::KeepSince(int64_t oldest_ms) {
-  const int32_t window = NearestWindowOf(oldest_ms);
-  if (oldest_ms == std::numeric_limits<int64_t>::min() ||
-      window <= kept_window_) {
-    return absl::OkStatus();
+absl::Status LocalStore::KeepSince(const KeptSince& kept) {
+  // Names go once nothing is left of them.
+  int64_t oldest_ms = kept.samples_ms;
+  for (const auto& [resolution_ms, kept_ms] : kept.rollups_ms) {
+    oldest_ms = std::min(oldest_ms, kept_ms);
   }
   std::vector<std::pair<std::string, std::string>> metadata;
   {
@@ -162,7 +177,7 @@ absl::Status LocalStore::KeepSince(int64_t oldest_ms) {
     std::vector<uint64_t> series;
     {
       HeadWriterLock lock(head_lock_);
-      series = head_->DropBefore(WindowStartMs(window));
+      series = head_->DropBefore(oldest_ms);
       metadata = head_->SweepMetadata(oldest_ms);
     }
     const absl::Status dropped = blocks_->DropSeries(series);
@@ -174,9 +189,13 @@ absl::Status LocalStore::KeepSince(int64_t oldest_ms) {
     head_->Forget(series);
     metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   }
-  VIGIE_RETURN_IF_ERROR(blocks_->DropBefore(WindowStartMs(window)));
+  VIGIE_RETURN_IF_ERROR(
+      blocks_->DropBefore(kept.samples_ms, [&](int64_t resolution_ms) {
+        const auto it = kept.rollups_ms.find(resolution_ms);
+        return it == kept.rollups_ms.end() ? kEverything : it->second;
+      }));
   VIGIE_RETURN_IF_ERROR(blocks_->DropMetadata(metadata));
-  kept_window_ = window;
+  kept_ = kept;
   blocks_->Reclaim();
   metrics_.block_bytes.Set(static_cast<double>(blocks_->bytes_on_disk()));
   return absl::OkStatus();

@@ -5,6 +5,8 @@
 #include <rocksdb/iterator.h>
 
 #include <algorithm>
+#include <limits>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -12,6 +14,7 @@
 #include "base/strings.h"
 #include "store/ordered_merge.h"
 #include "store/place_writer.h"
+#include "store/rollup.h"
 
 namespace vigie::store {
 namespace {
@@ -23,6 +26,7 @@ constexpr size_t kSpanSamplesMax = 2048;  // on average over the day
 constexpr uint64_t kProgressSamples = 1 << 20;
 constexpr size_t kKeyTailBytes = 8;  // start and seal
 constexpr size_t kReadAheadBytes = 1 << 20;
+constexpr int64_t kEverything = std::numeric_limits<int64_t>::min();
 
 std::string_view ToView(const rocksdb::Slice& s) {
   return {s.data(), s.size()};
@@ -72,6 +76,8 @@ class PlaceReader {
   // Appends the chunks of `series`, which is that of now, and goes on.
   absl::Status Take(const std::string& series,
                     std::vector<StoredChunk>* chunks) {
+    const bool rollup =
+        place_.cold != nullptr && place_.cold->resolution_ms != 0;
     for (; Valid() && this->series() == series; it_->Next()) {
       VIGIE_ASSIGN_OR_RETURN(
           const ChunkKeyParts key,
@@ -83,8 +89,10 @@ class PlaceReader {
       chunk.place = &place_;
       chunk.series_id = key.series_id;
       chunk.seal = key.seal;
-      VIGIE_ASSIGN_OR_RETURN(chunk.header,
-                             ReadChunkHeader(ToView(it_->value())));
+      if (!rollup) {
+        VIGIE_ASSIGN_OR_RETURN(chunk.header,
+                               ReadChunkHeader(ToView(it_->value())));
+      }
       chunk.bytes = ToView(it_->value());
     }
     return absl::OkStatus();
@@ -101,18 +109,29 @@ class DayMerge {
  public:
   DayMerge(RocksTables& tables, const BlockView& view,
            const BlockSnapshot& snapshot, const MergeOptions& options,
-           FileSet* files, ColdDay* merged)
+           FileSet* files, std::vector<ColdDay>* merged)
       : snapshot_(snapshot),
         options_(options),
         merged_(*merged),
-        writer_(tables, tables.at(Table::kCold),
-                ColdPlace(merged->day, merged->generation),
-                DayStartMs(merged->day), /*seal=*/0, files) {
-    const auto places = view.days.find(merged->day);
-    if (places == view.days.end()) return;
-    for (const BlockPlace& place : places->second) {
-      readers_.push_back(
-          std::make_unique<PlaceReader>(tables, place, view.last_seal));
+        day_(merged->front().day) {
+    for (const ColdDay& one : *merged) {
+      writers_.push_back(std::make_unique<PlaceWriter>(
+          tables, tables.at(Table::kCold), ColdPlace(day_, one.generation),
+          DayStartMs(day_), /*seal=*/0, files));
+    }
+    if (const auto places = view.days.find(day_); places != view.days.end()) {
+      for (const BlockPlace& place : places->second) {
+        readers_.push_back(
+            std::make_unique<PlaceReader>(tables, place, view.last_seal));
+      }
+    }
+    of_samples_ = readers_.size();
+    if (const auto places = view.rollups.find(day_);
+        places != view.rollups.end()) {
+      for (const BlockPlace& place : places->second) {
+        readers_.push_back(
+            std::make_unique<PlaceReader>(tables, place, view.last_seal));
+      }
     }
   }
 
@@ -133,27 +152,32 @@ class DayMerge {
       }
       if (!found) break;
       VIGIE_RETURN_IF_ERROR(MergeSeries(series));
-      if (options_.progress && writer_.samples() >= told_ + kProgressSamples) {
-        told_ = writer_.samples();
-        options_.progress(told_);
+      const uint64_t samples = writers_.front()->samples();
+      if (options_.progress && samples >= told_ + kProgressSamples) {
+        options_.progress(told_ = samples);
       }
     }
-    VIGIE_RETURN_IF_ERROR(writer_.Finish());
-    merged_.samples = writer_.samples();
-    merged_.chunks = writer_.chunks();
-    merged_.bytes = writer_.bytes();
+    for (size_t i = 0; i < merged_.size(); ++i) {
+      VIGIE_RETURN_IF_ERROR(writers_[i]->Finish());
+      merged_[i].samples = writers_[i]->samples();
+      merged_[i].chunks = writers_[i]->chunks();
+      merged_[i].bytes = writers_[i]->bytes();
+    }
     return absl::OkStatus();
   }
 
  private:
   absl::Status MergeSeries(const std::string& series) {
     chunks_.clear();
-    for (const auto& reader : readers_) {
-      if (reader->Valid() && reader->series() == series) {
-        VIGIE_RETURN_IF_ERROR(reader->Take(series, &chunks_));
+    rollups_.clear();
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      PlaceReader& reader = *readers_[i];
+      if (reader.Valid() && reader.series() == series) {
+        VIGIE_RETURN_IF_ERROR(
+            reader.Take(series, i < of_samples_ ? &chunks_ : &rollups_));
       }
     }
-    if (chunks_.empty()) return absl::OkStatus();
+    if (chunks_.empty() && rollups_.empty()) return absl::OkStatus();
     const std::string whole = series + std::string(kKeyTailBytes, '\0');
     VIGIE_ASSIGN_OR_RETURN(const ChunkKeyParts key, ParseChunkKey(whole));
     sources_.clear();
@@ -165,9 +189,18 @@ class DayMerge {
     }
     uint64_t conflicts = 0;  // counted when they are read
     SampleRuns runs = OrderedMerge(&sources_, &conflicts);
-    const int64_t oldest_ms = options_.oldest_ms
-                                  ? options_.oldest_ms(key.tenant)
-                                  : std::numeric_limits<int64_t>::min();
+    VIGIE_RETURN_IF_ERROR(RollUp(key, runs));
+    const int64_t oldest_ms = OldestOf(options_.oldest_ms, key.tenant);
+    // What rollups stand for, or will once it goes, stays or goes as a whole.
+    if (!options_.rollups.empty()) {
+      if (DayEndMs(day_) < oldest_ms) return absl::OkStatus();
+      return WriteSamples(key, runs, kEverything);
+    }
+    return WriteSamples(key, runs, oldest_ms);
+  }
+
+  absl::Status WriteSamples(const ChunkKeyParts& key, const SampleRuns& runs,
+                            int64_t oldest_ms) {
     size_t samples = 0;
     for (const SampleColumns& run : runs) {
       samples += run.size() - run.LowerBound(oldest_ms);
@@ -175,25 +208,67 @@ class DayMerge {
     const int64_t span_ms = SpanFor(samples);
     for (const SampleColumns& run : runs) {
       for (size_t begin = run.LowerBound(oldest_ms); begin < run.size();) {
-        const int64_t into_day = run.times_ms[begin] - DayStartMs(merged_.day);
+        const int64_t into_day = run.times_ms[begin] - DayStartMs(day_);
         const int64_t span_end =
-            DayStartMs(merged_.day) + (into_day / span_ms + 1) * span_ms;
+            DayStartMs(day_) + (into_day / span_ms + 1) * span_ms;
         const size_t end = run.LowerBound(span_end);
-        VIGIE_RETURN_IF_ERROR(writer_.Add(key.tenant, key.metric_hash,
-                                          key.series_id, run, begin, end,
-                                          kChunkSamplesLimit));
+        VIGIE_RETURN_IF_ERROR(writers_.front()->Add(key.tenant, key.metric_hash,
+                                                    key.series_id, run, begin,
+                                                    end, kChunkSamplesLimit));
         begin = end;
       }
     }
     return absl::OkStatus();
   }
 
+  // From samples as long as all of them are there, else as it was.
+  absl::Status RollUp(const ChunkKeyParts& key, const SampleRuns& runs) {
+    const bool floats =
+        std::all_of(runs.begin(), runs.end(), [](const SampleColumns& run) {
+          return run.kind == SampleKind::kFloat;
+        });
+    const bool whole = std::any_of(
+        chunks_.begin(), chunks_.end(),
+        [](const StoredChunk& chunk) { return chunk.place->cold != nullptr; });
+    for (size_t i = 1; i < merged_.size(); ++i) {
+      const MergeOptions::Rollup& kept = options_.rollups[i - 1];
+      if (DayEndMs(day_) < OldestOf(kept.oldest_ms, key.tenant)) continue;
+      const auto old = std::find_if(
+          rollups_.begin(), rollups_.end(), [&](const StoredChunk& chunk) {
+            return chunk.place->cold->resolution_ms == kept.resolution_ms;
+          });
+      RollupColumns buckets;
+      if (!runs.empty() && (whole || old == rollups_.end())) {
+        if (!floats) continue;
+        RollupBuilder builder(kept.resolution_ms);
+        for (const SampleColumns& run : runs) builder.Add(run);
+        buckets = builder.Take();
+      } else if (old != rollups_.end()) {
+        VIGIE_RETURN_IF_ERROR(
+            snapshot_.DecodeRollup(key.tenant, *old, &buckets));
+      }
+      if (buckets.size() == 0) continue;
+      // A day of the finest resolution is far from what one chunk holds.
+      VIGIE_RETURN_IF_ERROR(writers_[i]->AddPacked(
+          key.tenant, key.metric_hash, key.series_id, buckets.times_ms.front(),
+          buckets.size(), EncodeRollupChunk(buckets, 0, buckets.size())));
+    }
+    return absl::OkStatus();
+  }
+
+  static int64_t OldestOf(const OldestOfTenant& oldest_ms,
+                          std::string_view tenant) {
+    return oldest_ms ? oldest_ms(tenant) : kEverything;
+  }
+
   const BlockSnapshot& snapshot_;
   const MergeOptions& options_;
-  ColdDay& merged_;
-  PlaceWriter writer_;
+  std::vector<ColdDay>& merged_;  // of the samples, then of each rollup
+  const int32_t day_;
+  std::vector<std::unique_ptr<PlaceWriter>> writers_;  // likewise
   std::vector<std::unique_ptr<PlaceReader>> readers_;
-  std::vector<StoredChunk> chunks_;
+  size_t of_samples_ = 0;  // the first of them; the others are of rollups
+  std::vector<StoredChunk> chunks_, rollups_;  // of the series
   std::vector<RankedRuns> sources_;
   uint64_t told_ = 0;
 };
@@ -203,11 +278,12 @@ class DayMerge {
 absl::Status WriteMergedDay(RocksTables& tables, const BlockView& view,
                             const BlockSnapshot& snapshot,
                             const MergeOptions& options, FileSet* files,
-                            ColdDay* merged) {
+                            std::vector<ColdDay>* merged) {
   DayMerge merge(tables, view, snapshot, options, files, merged);
   absl::Status status = merge.Run();
-  return status.ok() ? status
-                     : Prefixed(fmt::format("day {}", merged->day), status);
+  return status.ok()
+             ? status
+             : Prefixed(fmt::format("day {}", merged->front().day), status);
 }
 
 }  // namespace vigie::store

@@ -1,9 +1,11 @@
 // A merge reads all that is sealed of a day and writes it once more, each
-// series in few large chunks: what cold days are made of.
+// series in few large chunks, and its rollups beside it: what cold days are
+// made of. Once the samples of a tenant are no longer kept, its rollups go on
+// from merge to merge as they are.
 // Why: docs/decisions/0095-hot-windows-and-cold-days.md.
 #pragma once
 
-#include <memory>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "store/block_catalog.h"
@@ -14,12 +16,13 @@
 
 namespace vigie::store {
 
-// Writes the generation `merged->generation` of `merged->day` as `view` has
-// it into `files`, and fills in the rest of `*merged`. One series is in memory
-// at a time. kDataLoss, naming what, if anything cannot be read; kCancelled.
+// Writes a day as `view` has it into `files`: `*merged` has its number and
+// generation, and those of the rollups of `options`; the rest is filled in. One
+// series is in memory at a time. kDataLoss, naming what, if anything cannot be
+// read; kCancelled.
 absl::Status WriteMergedDay(RocksTables& tables, const BlockView& view,
                             const BlockSnapshot& snapshot,
                             const MergeOptions& options, FileSet* files,
-                            ColdDay* merged);
+                            std::vector<ColdDay>* merged);
 
 }  // namespace vigie::store

@@ -101,6 +101,13 @@ struct TenantReport {
 };
 inline constexpr uint64_t kReportedCounts = 10;
 
+struct RollupReport {
+  int64_t resolution_ms = 0;
+  uint64_t days = 0;
+  uint64_t buckets = 0;
+  uint64_t bytes = 0;
+};
+
 // What a data directory holds, for people.
 struct StoreReport {
   uint64_t log_bytes = 0;
@@ -108,7 +115,8 @@ struct StoreReport {
   uint64_t cache_bytes = 0;  // of blocks, in memory
   uint64_t head_series = 0;
   uint64_t head_samples = 0;
-  uint32_t seals = 0;  // so far
+  uint32_t seals = 0;                 // so far
+  std::vector<RollupReport> rollups;  // the finest first
   std::vector<TableReport> tables;
   std::vector<TenantReport> tenants;  // those with most active series first
 };

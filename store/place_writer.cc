@@ -88,6 +88,21 @@ absl::Status PlaceWriter::Add(std::string_view tenant, uint32_t metric_hash,
   return absl::OkStatus();
 }
 
+absl::Status PlaceWriter::AddPacked(std::string_view tenant,
+                                    uint32_t metric_hash, uint64_t series_id,
+                                    int64_t first_ms, uint64_t samples,
+                                    std::string_view bytes) {
+  const std::string series =
+      SeriesPrefix(prefix_, tenant, metric_hash, series_id);
+  if (series != series_) VIGIE_RETURN_IF_ERROR(chunks_->MayEndFile());
+  series_ = series;
+  const auto start = static_cast<uint32_t>(first_ms - base_ms_);
+  VIGIE_RETURN_IF_ERROR(chunks_->Put(ChunkKey(series, start, seal_), bytes));
+  ++count_;
+  samples_ += samples;
+  return absl::OkStatus();
+}
+
 absl::Status PlaceWriter::Finish() {
   VIGIE_RETURN_IF_ERROR(columns_->Finish());
   return own_->Finish();

@@ -36,6 +36,10 @@ class PlaceWriter final : private TimeColumnSink {
   absl::Status Add(std::string_view tenant, uint32_t metric_hash,
                    uint64_t series_id, const SampleColumns& samples,
                    size_t begin, size_t end, size_t samples_max);
+  // A chunk of another kind as it is, in the same order.
+  absl::Status AddPacked(std::string_view tenant, uint32_t metric_hash,
+                         uint64_t series_id, int64_t first_ms, uint64_t samples,
+                         std::string_view bytes);
   // Not of files that are shared.
   absl::Status Finish();
 

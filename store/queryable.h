@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -66,10 +67,22 @@ class SeriesSnapshot {
   virtual const std::vector<std::string>& warnings() const = 0;
 };
 
+// What the samples are for: a function over the windows (end - range_ms, end]
+// at first_ms + n * step_ms. What is too old to be kept one by one is then
+// answered from rollups, and the iterators warn where that changes the answer.
+struct WindowHint {
+  std::string_view function;  // "rate"; "" for the newest sample
+  int64_t first_ms = 0;
+  int64_t step_ms = 0;  // 0: one window
+  int64_t range_ms = 0;
+};
+
 struct SelectRequest {
   Tenant tenant;
   TimeRange range;
   std::vector<Matcher> matchers;  // all must match
+  // None: the samples as they are. Its name outlives the snapshot.
+  std::optional<WindowHint> hint = std::nullopt;
 };
 
 // Who asks, how much it may hold and when it should stop.

@@ -74,6 +74,8 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
   auto selection = std::make_shared<Selection>();
   selection->tenant = request.tenant.name;
   selection->range = request.range;
+  selection->hint = request.hint;
+  selection->horizon = horizon_(request.tenant.name);
   selection->account = context.account;
   selection->stop = context.stop;
   selection->metrics = &metrics_;

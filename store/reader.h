@@ -5,9 +5,11 @@
 // Thread-safe.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -16,6 +18,7 @@
 #include "store/head.h"
 #include "store/head_lock.h"
 #include "store/queryable.h"
+#include "store/retention.h"
 #include "store/store_metrics.h"
 
 namespace vigie::store {
@@ -24,9 +27,15 @@ class Reader final : public Queryable {
  public:
   // All outlive the reader. `lock` guards `head`, and whoever publishes a seal
   // holds it alone.
+  // `horizon` says what a tenant may see, from any thread.
   Reader(HeadLock& lock, const Head& head, Blocks& blocks,
-         StoreMetrics& metrics)
-      : lock_(lock), head_(head), blocks_(blocks), metrics_(metrics) {}
+         StoreMetrics& metrics,
+         std::function<Horizon(std::string_view tenant)> horizon)
+      : lock_(lock),
+        head_(head),
+        blocks_(blocks),
+        metrics_(metrics),
+        horizon_(std::move(horizon)) {}
 
   absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Select(
       const SelectRequest& request, const ReadContext& context) const override;
@@ -79,6 +88,7 @@ class Reader final : public Queryable {
   const Head& head_ ABSL_GUARDED_BY(lock_);
   Blocks& blocks_;
   StoreMetrics& metrics_;
+  const std::function<Horizon(std::string_view tenant)> horizon_;
 };
 
 // True if the series may have samples in `range`, by its oldest and newest.

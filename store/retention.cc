@@ -22,6 +22,14 @@ int64_t Before(int64_t now_ms, int64_t retention_ms) {
   return retention_ms == 0 ? kEverything : now_ms - retention_ms;
 }
 
+const StoreOptions::Rollup* Find(const StoreOptions& options,
+                                 int64_t resolution_ms) {
+  for (const StoreOptions::Rollup& rollup : options.rollups) {
+    if (rollup.resolution_ms == resolution_ms) return &rollup;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 int64_t OldestKeptMs(const StoreOptions& options, std::string_view tenant,
@@ -40,17 +48,81 @@ int64_t OldestKeptMs(const StoreOptions& options, int64_t now_ms) {
   return oldest_ms;
 }
 
-size_t DaysBeyondSize(const StoreOptions& options,
-                      const std::vector<DayState>& days, uint64_t other_bytes) {
-  if (options.retention_bytes == 0) return 0;
-  uint64_t bytes = other_bytes;
-  for (const DayState& day : days) bytes += day.cold_bytes + day.hot_bytes;
-  size_t gone = 0;
-  while (gone + 1 < days.size() && bytes > options.retention_bytes) {
-    bytes -= days[gone].cold_bytes + days[gone].hot_bytes;
-    ++gone;
+int64_t OldestRollupMs(const StoreOptions& options, int64_t resolution_ms,
+                       std::string_view tenant, int64_t now_ms) {
+  const StoreOptions::Rollup* rollup = Find(options, resolution_ms);
+  if (rollup == nullptr) return kEverything;
+  const auto own = rollup->tenant_retention_ms.find(tenant);
+  if (own != rollup->tenant_retention_ms.end()) {
+    return Before(now_ms, own->second);
   }
-  return gone;
+  const int64_t general_ms = Before(now_ms, rollup->retention_ms);
+  const int64_t samples_ms = OldestKeptMs(options, tenant, now_ms);
+  // Of whom less is kept than of others, less is meant.
+  if (samples_ms > Before(now_ms, options.retention_ms)) return samples_ms;
+  return std::min(general_ms, samples_ms);
+}
+
+int64_t OldestRollupMs(const StoreOptions& options, int64_t resolution_ms,
+                       int64_t now_ms) {
+  const StoreOptions::Rollup* rollup = Find(options, resolution_ms);
+  if (rollup == nullptr) return kEverything;
+  int64_t oldest_ms = Before(now_ms, rollup->retention_ms);
+  for (const auto* tenants :
+       {&rollup->tenant_retention_ms, &options.tenant_retention_ms}) {
+    for (const auto& [tenant, ignored] : *tenants) {
+      oldest_ms = std::min(
+          oldest_ms, OldestRollupMs(options, resolution_ms, tenant, now_ms));
+    }
+  }
+  return oldest_ms;
+}
+
+Horizon HorizonOf(const StoreOptions& options, std::string_view tenant,
+                  int64_t now_ms) {
+  Horizon horizon;
+  horizon.samples_ms = OldestKeptMs(options, tenant, now_ms);
+  bool beyond = false;
+  for (const StoreOptions::Rollup& rollup : options.rollups) {
+    const int64_t oldest_ms =
+        OldestRollupMs(options, rollup.resolution_ms, tenant, now_ms);
+    horizon.rollups.push_back({rollup.resolution_ms, oldest_ms});
+    beyond = beyond || oldest_ms < horizon.samples_ms;
+  }
+  if (beyond && horizon.samples_ms > kTimeMinMs) {
+    horizon.samples_ms = DayStartMs(NearestDayOf(horizon.samples_ms));
+  }
+  return horizon;
+}
+
+OldestBySize OldestThatFit(const StoreOptions& options,
+                           const std::vector<DayState>& days,
+                           uint64_t log_bytes) {
+  OldestBySize oldest{kEverything, kEverything};
+  if (options.retention_bytes == 0) return oldest;
+  const auto samples = [](const DayState& day) {
+    return day.cold_bytes + day.hot_bytes;
+  };
+  const auto rollups = [](const DayState& day) {
+    uint64_t bytes = 0;
+    for (const ColdDay& rollup : day.rollups) bytes += rollup.bytes;
+    return bytes;
+  };
+  uint64_t bytes = log_bytes;
+  for (const DayState& day : days) bytes += samples(day) + rollups(day);
+  for (size_t i = 0; i + 1 < days.size() && bytes > options.retention_bytes;
+       ++i) {
+    if (samples(days[i]) == 0) continue;
+    bytes -= samples(days[i]);
+    oldest.samples_ms = DayEndMs(days[i].day) + 1;
+  }
+  for (size_t i = 0; i + 1 < days.size() && bytes > options.retention_bytes;
+       ++i) {
+    if (days[i].rollups.empty()) continue;
+    bytes -= rollups(days[i]);
+    oldest.rollups_ms = DayEndMs(days[i].day) + 1;
+  }
+  return oldest;
 }
 
 std::optional<int32_t> DayToMerge(const StoreOptions& options,
@@ -68,8 +140,38 @@ std::optional<int32_t> DayToMerge(const StoreOptions& options,
   return std::nullopt;
 }
 
-bool CanBeMerged(const DayState& day) {
-  return day.hot_rows > 0 || day.has_tombstones;
+int64_t FirstExpiryMs(const StoreOptions& options, int32_t day,
+                      const std::vector<MergedTenant>& tenants,
+                      int64_t now_ms) {
+  int64_t first_ms = std::numeric_limits<int64_t>::max();
+  for (const MergedTenant& one : tenants) {
+    const bool samples = one.resolution_ms == 0;
+    const int64_t oldest_ms =
+        samples
+            ? OldestKeptMs(options, one.tenant, now_ms)
+            : OldestRollupMs(options, one.resolution_ms, one.tenant, now_ms);
+    const int64_t of_all_ms =
+        samples ? OldestKeptMs(options, now_ms)
+                : OldestRollupMs(options, one.resolution_ms, now_ms);
+    if (oldest_ms == kEverything || oldest_ms == of_all_ms) continue;
+    first_ms = std::min(first_ms, DayEndMs(day) + (now_ms - oldest_ms));
+  }
+  return first_ms;
+}
+
+bool CanBeMerged(const StoreOptions& options, const DayState& day) {
+  // One that was merged before there were rollups to write.
+  const bool lacks_rollup =
+      day.cold_samples > 0 &&
+      std::any_of(options.rollups.begin(), options.rollups.end(),
+                  [&](const StoreOptions::Rollup& rollup) {
+                    return std::none_of(day.rollups.begin(), day.rollups.end(),
+                                        [&](const ColdDay& one) {
+                                          return one.resolution_ms ==
+                                                 rollup.resolution_ms;
+                                        });
+                  });
+  return day.hot_rows > 0 || day.has_tombstones || lacks_rollup;
 }
 
 }  // namespace vigie::store

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <span>
+#include <utility>
 
 #include "base/check.h"
 #include "base/status_macros.h"
@@ -190,6 +191,59 @@ bool RollupFits(int64_t resolution_ms, int64_t start_ms, int64_t step_ms,
                 int64_t range_ms) {
   return start_ms % resolution_ms == 0 && step_ms % resolution_ms == 0 &&
          range_ms % resolution_ms == 0;
+}
+
+void RemoveBuckets(const TimeRange& range, RollupColumns* buckets) {
+  RollupColumns kept;
+  const int64_t resolution_ms = kept.resolution_ms = buckets->resolution_ms;
+  for (size_t i = 0; i < buckets->size(); ++i) {
+    const int64_t end_ms =
+        BucketOf(buckets->times_ms[i], resolution_ms) * resolution_ms;
+    if (range.Overlaps({end_ms - resolution_ms + 1, end_ms})) continue;
+    const auto copy = [&](auto column) {
+      (kept.*column).push_back((buckets->*column)[i]);
+    };
+    copy(&RollupColumns::times_ms);
+    copy(&RollupColumns::marker_lags_ms);
+    copy(&RollupColumns::counts);
+    copy(&RollupColumns::sums);
+    copy(&RollupColumns::mins);
+    copy(&RollupColumns::maxs);
+    copy(&RollupColumns::lasts);
+    copy(&RollupColumns::resets);
+  }
+  *buckets = std::move(kept);
+}
+
+SampleColumns CounterLine::Next(const RollupColumns& buckets) {
+  rolled_up_ = true;
+  SampleColumns samples = RollupSamples(buckets, RollupUse::kCounter);
+  bool first = true;
+  size_t sample = 0;
+  double resets = 0;
+  for (size_t i = 0; i < buckets.size(); ++i) {
+    if (buckets.counts[i] == 0) continue;
+    // A reset between this piece and the one before it is in neither. Without
+    // one inside of it the first value of a bucket is its least.
+    if (std::exchange(first, false) && last_.has_value() &&
+        buckets.resets[i] == 0 && buckets.mins[i] < *last_) {
+      offset_ += *last_;
+    }
+    resets += buckets.resets[i];
+    samples.values[sample++] += offset_;
+    last_ = buckets.lasts[i];
+  }
+  offset_ += resets;
+  return samples;
+}
+
+void CounterLine::Next(SampleColumns* floats) {
+  for (double& value : floats->values) {
+    if (IsStaleMarker(value)) continue;
+    if (rolled_up_ && last_.has_value() && value < *last_) offset_ += *last_;
+    last_ = value;
+    if (rolled_up_) value += offset_;
+  }
 }
 
 SampleColumns RollupSamples(const RollupColumns& buckets, RollupUse use) {

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "store/block_snapshot.h"
 #include "store/queryable.h"
+#include "store/retention.h"
 #include "store/sample_columns.h"
 #include "store/store_metrics.h"
 
@@ -35,6 +37,8 @@ struct Selection {
 
   std::string tenant;
   TimeRange range;
+  std::optional<WindowHint> hint;
+  Horizon horizon;
   std::vector<SelectedSeries> series;  // in order of labels
   std::vector<std::string> warnings;
   std::unique_ptr<BlockSnapshot> blocks;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -26,7 +27,18 @@ struct StoreOptions {
   int64_t retention_ms = 30LL * 86'400'000;  // 0 keeps everything
   // Tenants of whom more or less is kept than that.
   std::map<std::string, int64_t, std::less<>> tenant_retention_ms;
-  // The oldest days go until log and blocks fit into it; 0: no bound.
+  // Buckets that stand for samples once those are gone, from the finest to the
+  // coarsest; kept at least as long as samples are.
+  struct Rollup {
+    int64_t resolution_ms = 0;  // a part of a day
+    int64_t retention_ms = 0;   // 0 keeps everything
+    // A tenant that is not here and keeps less than others of its samples has
+    // no rollups beyond them.
+    std::map<std::string, int64_t, std::less<>> tenant_retention_ms;
+  };
+  std::vector<Rollup> rollups;
+  // The oldest days go until log and blocks fit into it, their samples first;
+  // 0: no bound.
   uint64_t retention_bytes = 0;
   int64_t out_of_order_window_ms = 30 * 60'000;
   int64_t future_window_ms = 10 * 60'000;

@@ -176,7 +176,9 @@ TEST_F(ConfigTest, NamesThePlaceInAWrongRuleOrRoutesFile) {
 TEST_F(ConfigTest, WhatItRendersReadsBackTheSame) {
   const std::string path =
       Write("vigie.yml",
-            "storage: {retention: 90m, durability: os}\nlog: {level: "
+            "storage: {retention: 90d, durability: os, retention_bytes: 1GiB, "
+            "tenant_retention: {\"a: b\": 7d}, rollups: [{resolution: 5m, "
+            "retention: 1y, tenant_retention: {c: 2y}}]}\nlog: {level: "
             "warn}\nquery: {experimental: true}\n");
   const auto config = LoadConfig(path);
   ASSERT_THAT(config, IsOk());
@@ -185,7 +187,12 @@ TEST_F(ConfigTest, WhatItRendersReadsBackTheSame) {
 
   ASSERT_THAT(again, IsOk());
   EXPECT_EQ(RenderConfig(*again), RenderConfig(*config));
-  EXPECT_EQ(again->storage.retention_ms, 90 * 60'000);
+  EXPECT_EQ(again->storage.retention_ms, 90 * 86'400'000LL);
+  EXPECT_EQ(again->storage.retention_bytes, uint64_t{1} << 30);
+  EXPECT_EQ(again->storage.tenant_retention_ms.at("a: b"), 7 * 86'400'000LL);
+  ASSERT_EQ(again->storage.rollups.size(), 1u);
+  EXPECT_EQ(again->storage.rollups[0].tenant_retention_ms.at("c"),
+            2 * 365 * 86'400'000LL);
 }
 
 }  // namespace

@@ -37,6 +37,22 @@ TEST(StoreOptionsTest, ReadsEveryKey) {
   EXPECT_EQ(options->durability, StoreOptions::Durability::kOs);
 }
 
+TEST(StoreOptionsTest, ReadsRollupsWithTheirTenants) {
+  const auto options = Parse(
+      "rollups:\n"
+      "- {resolution: 5m, retention: 1y, tenant_retention: {acme: 90d}}\n"
+      "- {resolution: 1h, retention: 0}\n");
+
+  ASSERT_THAT(options, IsOk());
+  ASSERT_EQ(options->rollups.size(), 2u);
+  EXPECT_EQ(options->rollups[0].resolution_ms, 300'000);
+  EXPECT_EQ(options->rollups[0].retention_ms, 365 * 86'400'000LL);
+  EXPECT_EQ(options->rollups[0].tenant_retention_ms.at("acme"),
+            90 * 86'400'000LL);
+  EXPECT_EQ(options->rollups[1].resolution_ms, 3'600'000);
+  EXPECT_EQ(options->rollups[1].retention_ms, 0);
+}
+
 TEST(StoreOptionsTest, AbsentKeysKeepTheirDefaultsAndZeroKeepsEverything) {
   EXPECT_EQ(Parse("{}")->retention_ms, 30LL * 86'400'000);
   EXPECT_EQ(Parse("retention: 0")->retention_ms, 0);
@@ -51,6 +67,20 @@ TEST(StoreOptionsTest, WhatIsOutOfBoundsOrUnknownIsNamedWithItsPlace) {
       {"chunk_samples_max: 513", "vigie.yml:1:20: chunk_samples_max must be"},
       {"inflight_bytes_max: 1", "vigie.yml:1:21: inflight_bytes_max must be"},
       {"durability: maybe", "vigie.yml:1:13: durability must be"},
+      {"rollups: [{retention: 1y}]",
+       "vigie.yml:1:11: key \"resolution\" is missing"},
+      {"rollups: [{resolution: 5m}]",
+       "vigie.yml:1:11: key \"retention\" is missing"},
+      {"rollups: [{resolution: 7m, retention: 1y}]",
+       "vigie.yml:1:24: resolution must be a part of a day"},
+      {"rollups:\n- {resolution: 1h, retention: 1y}\n"
+       "- {resolution: 5m, retention: 1y}",
+       "vigie.yml:3:16: resolution must be coarser"},
+      {"rollups: [{resolution: 5m, retention: 29d}]",
+       "vigie.yml:1:39: retention of a rollup must not be shorter"},
+      {"retention: 1d\nrollups: [{resolution: 5m, retention: 1y}]",
+       "vigie.yml:1:12: retention must be 0 or at least 2d where"},
+      {"rollups: [{resolution: 5m, retention: 1y, keep: 1}]", "vigie.yml:1:43"},
       {"retentoin: 5d", "vigie.yml:1:1"},
       {"retention: soon", "vigie.yml:1:12"}};
   for (const auto& [text, message] : cases) {
