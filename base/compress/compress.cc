@@ -9,7 +9,6 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/compress/snappy_block.h"
 #include "base/status_macros.h"
 
 namespace vigie::compress {
@@ -93,18 +92,6 @@ absl::Status SnappySize(std::string_view in, int64_t bytes_max, size_t* size) {
   return absl::OkStatus();
 }
 
-// A block, its length included, into the `size` bytes that it declares.
-absl::Status DecodeSnappy(std::string_view in, char* out, size_t size) {
-  size_t length_bytes = 1;  // of the varint; SnappySize has seen its end
-  while ((static_cast<uint8_t>(in[length_bytes - 1]) & 0x80) != 0) {
-    ++length_bytes;
-  }
-  if (!DecodeSnappyElements(in.substr(length_bytes), out, size)) {
-    return absl::InvalidArgumentError("snappy: malformed block");
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 char* Buffer::Reset(size_t size) {
@@ -122,7 +109,10 @@ absl::Status DecompressSnappyBlockInto(std::string_view in, int64_t bytes_max,
                                        Buffer* out) {
   size_t size;
   VIGIE_RETURN_IF_ERROR(SnappySize(in, bytes_max, &size));
-  return DecodeSnappy(in, out->Reset(size), size);
+  if (!snappy::RawUncompress(in.data(), in.size(), out->Reset(size))) {
+    return absl::InvalidArgumentError("snappy: malformed block");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::string> DecompressSnappyBlock(std::string_view in,
@@ -130,7 +120,9 @@ absl::StatusOr<std::string> DecompressSnappyBlock(std::string_view in,
   size_t size;
   VIGIE_RETURN_IF_ERROR(SnappySize(in, bytes_max, &size));
   std::string out(size, '\0');
-  VIGIE_RETURN_IF_ERROR(DecodeSnappy(in, out.data(), size));
+  if (!snappy::RawUncompress(in.data(), in.size(), out.data())) {
+    return absl::InvalidArgumentError("snappy: malformed block");
+  }
   return out;
 }
 

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <snappy.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -123,93 +122,6 @@ TEST(SnappyTest, ChecksTheDeclaredLengthBeforeAnythingIsAllocated) {
   EXPECT_THAT(DecompressSnappyBlock("\xFF\xFF\x03", kBytesMax),
               HasError(absl::StatusCode::kInvalidArgument,
                        HasSubstr("more bytes than it can hold")));
-}
-
-// A block as no compressor writes it: elements of every form and length, most
-// of them allowed, and the length that they stand for.
-class RandomBlock {
- public:
-  explicit RandomBlock(uint32_t seed) : random_(seed) {}
-
-  std::string Make() {
-    std::string elements;
-    size_ = 0;
-    for (int count = Below(60); count >= 0; --count) {
-      Below(3) == 0 || size_ == 0 ? AddLiteral(&elements) : AddCopy(&elements);
-    }
-    std::string block;
-    size_t declared = size_ + (Below(50) == 0 ? 1 : 0);
-    for (; declared >= 0x80; declared >>= 7) {
-      block.push_back(static_cast<char>(declared | 0x80));
-    }
-    block.push_back(static_cast<char>(declared));
-    block += elements;
-    if (Below(8) == 0) block[Below(block.size())] ^= 1 << Below(8);
-    if (Below(20) == 0) block.resize(Below(block.size()));
-    return block;
-  }
-
- private:
-  uint32_t Below(size_t bound) {
-    return random_() % static_cast<uint32_t>(bound);
-  }
-  void AddNumber(size_t number, int bytes, std::string* out) {
-    for (int i = 0; i < bytes; ++i) {
-      out->push_back(static_cast<char>(number >> (8 * i)));
-    }
-  }
-  void AddLiteral(std::string* out) {
-    const size_t size = 1 + Below(Below(60) == 0 ? 70'000 : 70);
-    const int bytes = size > 65536 ? 3 : size > 256 ? 2 : size > 60 ? 1 : 0;
-    out->push_back(
-        static_cast<char>((bytes == 0 ? size - 1 : 59 + bytes) << 2));
-    AddNumber(size - 1, bytes, out);
-    for (size_t i = 0; i < size; ++i) {
-      out->push_back(static_cast<char>(random_()));
-    }
-    size_ += size;
-  }
-  void AddCopy(std::string* out) {
-    size_t offset =
-        1 + Below(Below(3) == 0 ? std::min<size_t>(size_, 20) : size_);
-    if (Below(300) == 0) offset = size_ + 1;  // before the beginning
-    const bool near = offset < 2048 && Below(2) == 0;
-    const size_t size = near ? 4 + Below(8) : 1 + Below(64);
-    if (near) {
-      out->push_back(
-          static_cast<char>(1 | (size - 4) << 2 | (offset >> 8) << 5));
-      AddNumber(offset, 1, out);
-    } else {
-      const bool far = offset > 65535 || Below(8) == 0;
-      out->push_back(static_cast<char>((far ? 3 : 2) | (size - 1) << 2));
-      AddNumber(offset, far ? 4 : 2, out);
-    }
-    size_ += size;
-  }
-
-  std::mt19937 random_;
-  size_t size_ = 0;
-};
-
-TEST(SnappyTest, ReadsAndRefusesWhatTheLibraryDoes) {
-  int read = 0, refused = 0;
-  for (uint32_t seed = 1; seed <= 2'000; ++seed) {
-    // Of its own size on the heap, so that sanitizers see each byte beyond.
-    const std::string made = RandomBlock(seed).Make();
-    const std::vector<char> block(made.begin(), made.end());
-    std::string expected;
-    const bool valid =
-        snappy::Uncompress(block.data(), block.size(), &expected);
-
-    const auto got =
-        DecompressSnappyBlock({block.data(), block.size()}, 8 << 20);
-
-    ASSERT_EQ(got.ok(), valid) << "seed " << seed;
-    ASSERT_TRUE(!valid || *got == expected) << "seed " << seed;
-    ++(valid ? read : refused);
-  }
-  EXPECT_GT(read, 1'000);
-  EXPECT_GT(refused, 100);
 }
 
 TEST(GzipTest, ReadsSeveralMembers) {
