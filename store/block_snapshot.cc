@@ -35,10 +35,10 @@ std::string FormatTimeMs(int64_t time_ms) {
 }
 
 // Rows of a table as a snapshot has them.
-class IndexCursor final : public RowCursor {
+class TableCursor final : public RowCursor {
  public:
-  explicit IndexCursor(std::unique_ptr<rocksdb::Iterator> it)
-      : it_(std::move(it)) {}
+  TableCursor(std::unique_ptr<rocksdb::Iterator> it, std::string_view table)
+      : it_(std::move(it)), table_(table) {}
 
   absl::StatusOr<bool> Seek(std::string_view key) override {
     it_->Seek(rocksdb::Slice(key.data(), key.size()));
@@ -54,19 +54,45 @@ class IndexCursor final : public RowCursor {
  private:
   absl::StatusOr<bool> Valid() const {
     if (it_->Valid()) return true;
-    VIGIE_RETURN_IF_ERROR(FromRocks(it_->status(), "index"));
+    VIGIE_RETURN_IF_ERROR(FromRocks(it_->status(), table_));
     return false;
   }
   const std::unique_ptr<rocksdb::Iterator> it_;
+  const std::string_view table_;
 };
 
-class Snapshot final : public BlockSnapshot, private RowScan {
+class TableRows final : public RowScan {
+ public:
+  TableRows(const RocksTables& tables, Table table,
+            const rocksdb::Snapshot* snapshot)
+      : tables_(tables), table_(table), snapshot_(snapshot) {}
+
+  std::unique_ptr<RowCursor> NewCursor() const override {
+    const Family& family = *tables_.at(table_);
+    rocksdb::ReadOptions options;
+    options.snapshot = snapshot_;
+    return std::make_unique<TableCursor>(
+        std::unique_ptr<rocksdb::Iterator>(
+            tables_.db().NewIterator(options, family.handle())),
+        family.name());
+  }
+
+ private:
+  const RocksTables& tables_;
+  const Table table_;
+  const rocksdb::Snapshot* const snapshot_;
+};
+
+class Snapshot final : public BlockSnapshot {
  public:
   Snapshot(std::shared_ptr<void> keeper, RocksTables& tables,
            std::shared_ptr<const BlockView> view)
-      : keeper_(std::move(keeper)), tables_(tables), view_(std::move(view)) {
-    snapshot_ = tables_.db().GetSnapshot();
-  }
+      : keeper_(std::move(keeper)),
+        tables_(tables),
+        view_(std::move(view)),
+        snapshot_(tables_.db().GetSnapshot()),
+        index_(tables_, Table::kIndex, snapshot_),
+        exemplars_(tables_, Table::kExemplars, snapshot_) {}
   ~Snapshot() override {
     {
       MutexLock lock(mutex_);
@@ -223,17 +249,10 @@ class Snapshot final : public BlockSnapshot, private RowScan {
     return absl::OkStatus();
   }
 
-  const RowScan& index() const override { return *this; }
+  const RowScan& index() const override { return index_; }
+  const RowScan& exemplars() const override { return exemplars_; }
 
  private:
-  std::unique_ptr<RowCursor> NewCursor() const override {
-    rocksdb::ReadOptions options;
-    options.snapshot = snapshot_;
-    return std::make_unique<IndexCursor>(
-        std::unique_ptr<rocksdb::Iterator>(tables_.db().NewIterator(
-            options, tables_.at(Table::kIndex)->handle())));
-  }
-
   using Iterator = std::unique_ptr<rocksdb::Iterator>;
 
   static std::string NameOf(const StoredChunk& chunk) {
@@ -391,7 +410,9 @@ class Snapshot final : public BlockSnapshot, private RowScan {
   const std::shared_ptr<void> keeper_;
   RocksTables& tables_;
   const std::shared_ptr<const BlockView> view_;
-  const rocksdb::Snapshot* snapshot_ = nullptr;
+  const rocksdb::Snapshot* const snapshot_;
+  const TableRows index_;
+  const TableRows exemplars_;
   mutable Mutex mutex_;
   mutable std::map<const Family*, std::vector<Iterator>> idle_
       ABSL_GUARDED_BY(mutex_);

@@ -79,8 +79,9 @@ class BlockSnapshot {
                                     const StoredChunk& chunk,
                                     RollupColumns* buckets) const = 0;
 
-  // The index by day.
+  // The index by day; exemplars by id.
   virtual const RowScan& index() const = 0;
+  virtual const RowScan& exemplars() const = 0;
 };
 
 class RocksTables;

@@ -18,15 +18,15 @@ absl::Status OfDay(int32_t day, const absl::Status& status) {
 }
 
 // Any of the selectors, without what is known.
-absl::StatusOr<IdRuns> LeftSeries::Match(int32_t day) {
+absl::StatusOr<IdRuns> LeftSeries::Match(int32_t day) const {
+  static const std::vector<std::vector<Matcher>> kAll = {{}};
   IdRuns found;
-  if (selectors_.empty()) {
-    VIGIE_ASSIGN_OR_RETURN(found, index_.Match(day, tenant_, {}, context_));
-  }
-  for (const std::vector<Matcher>& matchers : selectors_) {
-    VIGIE_ASSIGN_OR_RETURN(const IdRuns some,
-                           index_.Match(day, tenant_, matchers, context_));
-    found = Union(found, some);
+  for (const std::vector<Matcher>& matchers :
+       selectors_.empty() ? kAll : selectors_) {
+    const absl::StatusOr<IdRuns> some =
+        index_.Match(day, tenant_, matchers, context_);
+    if (!some.ok()) return OfDay(day, some.status());
+    found = Union(found, *some);
   }
   return Difference(found, known_);
 }
@@ -34,13 +34,12 @@ absl::StatusOr<IdRuns> LeftSeries::Match(int32_t day) {
 absl::Status LeftSeries::Visit(
     int32_t day, absl::FunctionRef<absl::Status(uint64_t, Labels)> first_seen,
     absl::FunctionRef<void(const IdRuns& ids)> seen_again) {
-  absl::StatusOr<IdRuns> found = Match(day);
-  if (!found.ok()) return OfDay(day, found.status());
-  if (found->empty()) return absl::OkStatus();
-  const IdRuns again = Intersection(*found, seen_);
+  VIGIE_ASSIGN_OR_RETURN(const IdRuns found, Match(day));
+  if (found.empty()) return absl::OkStatus();
+  const IdRuns again = Intersection(found, seen_);
   if (!again.empty()) seen_again(again);
   // A row that two seals wrote is visited twice.
-  const IdRuns wanted = Difference(*found, seen_);
+  const IdRuns wanted = Difference(found, seen_);
   VIGIE_RETURN_IF_ERROR(
       charge_.Add(wanted.runs().size() * sizeof(IdRuns::Run)));
   seen_ = Union(seen_, wanted);

@@ -42,9 +42,10 @@ class LeftSeries {
       absl::FunctionRef<absl::Status(uint64_t id, Labels labels)> first_seen,
       absl::FunctionRef<void(const IdRuns& ids)> seen_again);
 
- private:
-  absl::StatusOr<IdRuns> Match(int32_t day);
+  // The ids of the day alone, whether seen before or not. kDataLoss likewise.
+  absl::StatusOr<IdRuns> Match(int32_t day) const;
 
+ private:
   const DayIndex index_;
   const std::string_view tenant_;
   const std::vector<std::vector<Matcher>>& selectors_;

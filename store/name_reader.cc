@@ -246,42 +246,6 @@ absl::StatusOr<Cardinality> Reader::CountCardinality(
   return result;
 }
 
-absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
-    const Tenant& tenant, const TimeRange& range,
-    const std::vector<std::vector<Matcher>>& selectors,
-    const ReadContext& context) const {
-  std::vector<ExemplarSeries> found;
-  ScopedCharge charged(context.account);
-  HeadReaderLock lock(lock_);
-  VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
-                         MatchAny(tenant, selectors, context));
-  size_t steps = 0;
-  for (const uint64_t id : ids) {
-    VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-    const std::vector<Exemplar>* exemplars = head_.ExemplarsOf(id);
-    if (exemplars == nullptr) continue;
-    ExemplarSeries one;
-    for (const Exemplar& exemplar : *exemplars) {
-      if (!range.Contains(exemplar.time_ms)) continue;
-      VIGIE_RETURN_IF_ERROR(
-          charged.Add(sizeof(exemplar) + exemplar.labels.bytes().size()));
-      one.exemplars.push_back(exemplar);
-    }
-    if (one.exemplars.empty()) continue;
-    std::stable_sort(one.exemplars.begin(), one.exemplars.end(),
-                     [](const Exemplar& a, const Exemplar& b) {
-                       return a.time_ms < b.time_ms;
-                     });
-    one.series = head_.index().LabelsOf(id);
-    found.push_back(std::move(one));
-  }
-  std::sort(found.begin(), found.end(),
-            [](const ExemplarSeries& a, const ExemplarSeries& b) {
-              return a.series < b.series;
-            });
-  return found;
-}
-
 absl::StatusOr<std::vector<MetricMetadata>> Reader::ListMetadata(
     const Tenant& tenant, std::string_view metric,
     const ReadContext& context) const {

@@ -51,7 +51,8 @@ class Reader final : public Queryable {
       const Tenant& tenant, const TimeRange& range,
       const std::vector<std::vector<Matcher>>& selectors, uint64_t limit,
       const ReadContext& context, bool* truncated) const override;
-  // Of the series in the head: exemplars are few and of now.
+  // Of series in the head and of those that left it; the latter are found by
+  // the days of their samples, from a day before `range` on.
   absl::StatusOr<std::vector<ExemplarSeries>> Exemplars(
       const Tenant& tenant, const TimeRange& range,
       const std::vector<std::vector<Matcher>>& selectors,

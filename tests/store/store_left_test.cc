@@ -56,6 +56,31 @@ class StoreLeftTest : public StoreTest {
     EXPECT_EQ(truncated, expect_more);
     return *found;
   }
+  // Series -> (time, trace) of its exemplars.
+  using Traces = std::map<Labels, std::vector<std::pair<int64_t, std::string>>>;
+  void AppendTraced(const Labels& labels, int64_t time_ms,
+                    std::string_view trace) {
+    AppendBatch batch = FloatsOf(labels, {{Now(), 1}});
+    batch.exemplars.push_back({0, {Labels{{"trace_id", trace}}, 2, time_ms}});
+    EXPECT_EQ(Append(std::move(batch)).exemplars_accepted, 1U);
+  }
+  Traces Exemplars(const std::vector<std::vector<Matcher>>& selectors = {},
+                   const TimeRange& range = {}, Tenant tenant = {}) {
+    ByteAccount account("query", 64 << 20);
+    auto found =
+        store_->queryable().Exemplars(tenant, range, selectors, {&account, {}});
+    EXPECT_THAT(found, IsOk());
+    EXPECT_EQ(account.bytes(), 0);
+    Traces traces;
+    for (const ExemplarSeries& one : *found) {
+      EXPECT_FALSE(traces.contains(one.series)) << "each series once";
+      for (const Exemplar& exemplar : one.exemplars) {
+        traces[one.series].emplace_back(exemplar.time_ms,
+                                        exemplar.labels.Get("trace_id"));
+      }
+    }
+    return traces;
+  }
   int64_t Now() { return clock_.NowMs(); }
 };
 
@@ -115,6 +140,73 @@ TEST_F(StoreLeftTest, ASeriesThatComesBackIsOneSeries) {
   Open();
   EXPECT_EQ(Query()[labels], expected);
   EXPECT_EQ(Query({kNowMs, kNowMs})[labels].size(), 1U);
+}
+
+TEST_F(StoreLeftTest, ExemplarsOfWhatHasLeftAreFoundAsThoseOfTheHead) {
+  Open();
+  const Labels x = SeriesNamed("m", "x");
+  const Labels y = SeriesNamed("m", "y");
+  const int64_t before = Now() - 5 * kHourMs;
+  AppendTraced(x, before, "x1");
+  AppendTraced(x, Now(), "x2");
+  AppendTraced(y, Now(), "y1");
+  Append(SeriesNamed("m", "bare"), {{Now(), 1}});
+  ASSERT_THAT(store_->Seal(), IsOk());
+  const Traces all = Exemplars();
+  ASSERT_EQ(all, (Traces{{x, {{before, "x1"}, {kNowMs, "x2"}}},
+                         {y, {{kNowMs, "y1"}}}}));
+  PassHours(40);
+  Append(SeriesNamed("new"), {{Now(), 4}});
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ASSERT_EQ(HeadSeries(), 1);
+
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_EQ(Exemplars(), all);
+    EXPECT_EQ(Exemplars({{Matcher::Equal("job", "y")}}),
+              (Traces{{y, {{kNowMs, "y1"}}}}));
+    EXPECT_EQ(Exemplars({{Matcher::Equal("job", "y")},
+                         {Matcher::Equal("__name__", "m")}}),
+              all);
+    EXPECT_EQ(Exemplars({}, {before, before}), (Traces{{x, {{before, "x1"}}}}));
+    EXPECT_EQ(Exemplars({}, {before + 1, kNowMs - 1}), Traces());
+    EXPECT_EQ(Exemplars({{Matcher::Equal("job", "bare")}}), Traces());
+    EXPECT_EQ(Exemplars({}, {}, Tenant{"other"}), Traces());
+    Open();  // and a restart
+  }
+}
+
+TEST_F(StoreLeftTest, ExemplarsOfASeriesThatCameBackAreOfOneSeries) {
+  Open();
+  const Labels labels = SeriesNamed("m", "x");
+  AppendTraced(labels, Now(), "first");
+  ASSERT_THAT(store_->Seal(), IsOk());
+  PassHours(2);
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ASSERT_EQ(HeadSeries(), 0);
+
+  AppendTraced(labels, kNowMs, "first");  // said once more
+  AppendTraced(labels, Now(), "second");
+
+  const Traces expected = {{labels, {{kNowMs, "first"}, {Now(), "second"}}}};
+  EXPECT_EQ(Exemplars(), expected);
+  ASSERT_THAT(store_->Seal(), IsOk());
+  Open();
+  EXPECT_EQ(Exemplars(), expected);
+}
+
+TEST_F(StoreLeftTest, ExemplarsGoWithRetention) {
+  options_.store.retention_ms = 3 * kDayLengthMs;
+  Open();
+  AppendTraced(SeriesNamed("m"), Now(), "old");
+  ASSERT_THAT(store_->Seal(), IsOk());
+  PassHours(2);
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ASSERT_THAT(Exemplars(), SizeIs(1));
+
+  PassHours(3 * 24 - 2);
+  EXPECT_THAT(Exemplars(), SizeIs(1));
+  clock_.AdvanceMs(1);
+  EXPECT_THAT(Exemplars(), IsEmpty());
 }
 
 // A start with nothing to replay, then a seal of nothing but those that leave:
@@ -217,6 +309,7 @@ TEST_F(StoreLeftTest, ChurnHidesNothing) {
   std::mt19937 random(seed);
   Open();
   Contents expected;
+  Traces traced;
   for (int hour = 0; hour < 60; ++hour) {
     AppendBatch batch;
     for (int pod = 0; pod < 6; ++pod) {
@@ -231,6 +324,11 @@ TEST_F(StoreLeftTest, ChurnHidesNothing) {
           {static_cast<uint32_t>(batch.series.size()), {Now(), value}, 0});
       batch.series.push_back({labels, {}});
       expected[labels][Now()] = BitsOf(value);
+      if (random() % 8 > 0) continue;
+      const uint32_t series = static_cast<uint32_t>(batch.series.size()) - 1;
+      batch.exemplars.push_back(
+          {series, {Labels{{"trace_id", "t"}}, 1, Now()}});
+      traced[labels].emplace_back(Now(), "t");
     }
     ASSERT_TRUE(Append(std::move(batch)).status.ok());
     if (random() % 3 > 0) {
@@ -253,6 +351,7 @@ TEST_F(StoreLeftTest, ChurnHidesNothing) {
     ASSERT_EQ(Query(range), some) << "hour " << hour;
     ASSERT_EQ(Values("pod", {{Matcher::Equal("__name__", "m1")}}),
               std::vector<std::string>(pods.begin(), pods.end()));
+    ASSERT_EQ(Exemplars(), traced) << "hour " << hour;
   }
   ASSERT_THAT(store_->Seal(), IsOk());
   EXPECT_LT(HeadSeries(), 20) << "of " << expected.size();
