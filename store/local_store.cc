@@ -70,7 +70,8 @@ AppendOutcome Failed(absl::Status status) {
 struct LocalStore::Decided {
   Waiting waiting;
   Admission::Decision decision;
-  LogPosition position = 0;  // 0: nothing of it is logged
+  std::string record;        // as it is logged; empty: nothing of it is
+  LogPosition position = 0;  // 0: not logged
 };
 
 absl::StatusOr<std::unique_ptr<LocalStore>> LocalStore::Open(
@@ -327,13 +328,20 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
       decided.waiting = std::move(queue->front());
       decided.decision = *std::move(decision);
       queue->pop_front();
-      if (decided.decision.record.empty()) continue;
+      if (!decided.decision.record.empty()) {
+        decided.record = EncodeBatchRecord(decided.decision.record);
+      }
+    }
+    // All at once: the log's thread would sync the first while the others are
+    // decided, and them with a sync of their own.
+    for (Decided& decided : group) {
+      if (decided.record.empty()) continue;
       {
         MutexLock lock(mutex);
         ++outstanding;
       }
-      const absl::StatusOr<LogPosition> position = log_->Append(
-          EncodeBatchRecord(decided.decision.record), [&](absl::Status status) {
+      const absl::StatusOr<LogPosition> position =
+          log_->Append(decided.record, [&](absl::Status status) {
             MutexLock lock(mutex);
             if (!status.ok()) {
               decided.decision.outcome = Failed(std::move(status));
