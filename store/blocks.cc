@@ -9,6 +9,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/status_macros.h"
@@ -24,6 +25,10 @@ namespace vigie::store {
 namespace {
 
 constexpr std::string_view kWatermarkKey = "watermark";
+
+// How long a database that was opened again and broke again stays broken.
+constexpr int64_t kReopenFirstNs = 1'000'000'000;
+constexpr int64_t kReopenMaxNs = 64 * kReopenFirstNs;
 
 // What a day has a rollup of already keeps it, whatever is asked for.
 void KeepRollups(const BlockView& view, int32_t day, MergeOptions* options) {
@@ -59,16 +64,23 @@ struct Blocks::Opened {
 
 class Blocks::Impl final : public Records {
  public:
-  Impl(std::string directory, std::string staging, rocksdb::Env* env)
+  Impl(std::string directory, std::string staging, rocksdb::Env* env,
+       const Clock* clock)
       : directory_(std::move(directory)),
         staging_(std::move(staging)),
-        env_(env) {}
+        env_(env),
+        clock_(clock == nullptr ? system_clock_ : *clock) {}
 
   std::shared_ptr<Opened> opened() const {
     MutexLock lock(mutex_);
     return opened_;
   }
   absl::Status Open();
+  // A change has come to its end: the next trouble is a new one.
+  void NoteChange() {
+    MutexLock lock(mutex_);
+    reopen_after_ns_ = 0;
+  }
 
   absl::Status Write(const RecordBatch& batch) override;
   absl::StatusOr<std::string> Get(const Tenant& tenant, std::string_view table,
@@ -98,11 +110,18 @@ class Blocks::Impl final : public Records {
   const std::string directory_;
   const std::string staging_;
   rocksdb::Env* const env_;
+  const SystemClock system_clock_;
+  const Clock& clock_;
   mutable Mutex mutex_;
   std::shared_ptr<Opened> opened_ ABSL_GUARDED_BY(mutex_);
+  // How long to wait after an opening for the next one; none since a change.
+  int64_t reopen_after_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t reopened_ns_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
-// Does nothing if what is open is in order.
+// Does nothing if what is open is in order. A disk may take a probe and then
+// fail what comes after: openings without a change between them are ever
+// further apart.
 absl::Status Blocks::Impl::Open() {
   MutexLock opening(open_mutex);
   const std::shared_ptr<Opened> before = opened();
@@ -110,8 +129,22 @@ absl::Status Blocks::Impl::Open() {
   if (before != nullptr) {
     trouble = before->tables->trouble();
     if (trouble.ok()) return absl::OkStatus();
+    {
+      MutexLock lock(mutex_);
+      const int64_t wait_ns =
+          reopened_ns_ + reopen_after_ns_ - clock_.MonotonicNs();
+      if (reopen_after_ns_ > 0 && wait_ns > 0) {
+        return absl::UnavailableError(fmt::format("{}; opened again in {} ms",
+                                                  MessageOf(trouble),
+                                                  wait_ns / 1'000'000));
+      }
+    }
     before->tables->StopBackgroundWork();
     VIGIE_RETURN_IF_ERROR(before->tables->Probe());
+    MutexLock lock(mutex_);
+    reopened_ns_ = clock_.MonotonicNs();
+    reopen_after_ns_ =
+        std::clamp(2 * reopen_after_ns_, kReopenFirstNs, kReopenMaxNs);
   }
   auto now = std::make_shared<Opened>();
   VIGIE_ASSIGN_OR_RETURN(
@@ -137,6 +170,7 @@ absl::Status Blocks::Impl::Write(const RecordBatch& batch) {
     const std::shared_ptr<Opened> now = opened();
     if (now->tables->trouble().ok()) {
       status = now->records->Write(batch);
+      if (status.ok()) NoteChange();
       if (now->tables->trouble().ok()) return status;
       if (tries > 0) return status;
     }
@@ -149,9 +183,9 @@ Blocks::Blocks(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Blocks::~Blocks() = default;
 
 absl::StatusOr<std::shared_ptr<Blocks>> Blocks::Open(
-    const std::string& directory, const std::string& staging,
-    rocksdb::Env* env) {
-  auto impl = std::make_unique<Impl>(directory, staging, env);
+    const std::string& directory, const std::string& staging, rocksdb::Env* env,
+    const Clock* clock) {
+  auto impl = std::make_unique<Impl>(directory, staging, env, clock);
   VIGIE_RETURN_IF_ERROR(impl->Open());
   return std::shared_ptr<Blocks>(new Blocks(std::move(impl)));
 }
@@ -258,6 +292,7 @@ absl::Status Blocks::Publish() {
   }
   impl_->seal = {};
   impl_->sealing = nullptr;
+  impl_->NoteChange();
   return absl::OkStatus();
 }
 

@@ -30,6 +30,9 @@ namespace rocksdb {
 class DB;
 class Env;
 }  // namespace rocksdb
+namespace vigie {
+class Clock;
+}  // namespace vigie
 
 namespace vigie::store {
 
@@ -57,10 +60,11 @@ class Blocks {
   // Creates or opens `directory`. Files that a seal or merge was writing when
   // the process ended are removed from `staging`, which is created as well and
   // lies in the same file system. kUnavailable, kDataLoss, naming the cause.
-  // All files go through `env`, which outlives the Blocks; null: the default.
+  // All files go through `env`; null: the default. `clock` says when a broken
+  // database may be opened again; null: the system's. Both outlive the Blocks.
   static absl::StatusOr<std::shared_ptr<Blocks>> Open(
       const std::string& directory, const std::string& staging,
-      rocksdb::Env* env = nullptr);
+      rocksdb::Env* env = nullptr, const Clock* clock = nullptr);
   ~Blocks();
 
   absl::StatusOr<Watermark> ReadWatermark() const;
@@ -126,7 +130,8 @@ class Blocks {
   // can still be read. Then, and if the disk takes files again, this opens it
   // anew; who reads goes on with the old one. What was refused may be there
   // afterwards, as after a crash. kUnavailable, naming the cause, if the disk
-  // still fails.
+  // still fails, or did so right after the last opening: then it takes 1 s, 2 s
+  // ... 64 s until the next one.
   absl::Status Recover();
 
   // The same object throughout; a write recovers by itself, and is tried twice.

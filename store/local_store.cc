@@ -98,7 +98,7 @@ absl::Status LocalStore::Load(const std::string& directory) {
   }
   VIGIE_ASSIGN_OR_RETURN(
       blocks_, Blocks::Open(directory_->blocks(), directory_->staging(),
-                            options_.blocks_env));
+                            options_.blocks_env, &clock_));
   VIGIE_ASSIGN_OR_RETURN(const Watermark watermark, blocks_->ReadWatermark());
   if (!logged && options_.files == nullptr && watermark.replay_from > 1) {
     return absl::DataLossError(

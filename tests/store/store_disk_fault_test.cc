@@ -6,11 +6,13 @@
 #include <gmock/gmock.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <functional>
 #include <random>
 #include <string>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "tests/store/promises.h"
@@ -70,6 +72,11 @@ class StoreFaultTest : public StoreTest {
     const absl::Status status = store_->Seal();
     if (!status.ok()) ExpectCause(status, "seal");
     return status;
+  }
+  // What broke again right after it was opened again is left alone for so long.
+  void Mend() {
+    disk_.Mend();
+    clock_.AdvanceMs(64'000);
   }
   void ExpectCause(const absl::Status& status, std::string_view what) {
     SCOPED_TRACE(what);
@@ -292,7 +299,7 @@ TEST_P(StoreCallFaultTest, IsNamedQueriesGoOnAndNothingNeedsARestart) {
     Check();
   }
   EXPECT_GT(disk_.failed(), before_);
-  disk_.Mend();
+  Mend();
   CheckAllIsWellAgain();
 }
 
@@ -333,9 +340,44 @@ TEST_F(StoreFaultyCallTest, AJournalMayFailWhileNoTableHasRowsInMemory) {
     disk_.Fail(Op::kSync, "/blocks/*.log", 0, FaultyDisk::kForGood, EIO);
     EXPECT_FALSE(WriteRecord().ok());
     EXPECT_FALSE(WriteRecord().ok());
-    disk_.Mend();
+    Mend();
     EXPECT_THAT(WriteRecord(), IsOk());
   }
+  CheckAllIsWellAgain();
+}
+
+// A disk that takes the probe and then fails what comes after it.
+TEST_F(StoreFaultyCallTest, OpeningsThatDoNotHelpAreEverFurtherApart) {
+  Open();
+  ASSERT_THAT(WriteRecord(), IsOk());
+  const std::string journals = directory_.data() + "/blocks";
+  // Each opening begins a journal of its own.
+  const auto newest_journal = [&] {
+    std::string newest;
+    for (const auto& file : std::filesystem::directory_iterator(journals)) {
+      if (file.path().extension() == ".log") {
+        newest = std::max(newest, file.path().filename().string());
+      }
+    }
+    return newest;
+  };
+
+  disk_.Fail(Op::kSync, "/blocks/*.log", 0, FaultyDisk::kForGood, EIO);
+  std::vector<int> openings;  // by records, or the thread that looks as well
+  std::string newest = newest_journal();
+  for (int second = 0; second < 300; ++second) {
+    for (int i = 0; i < 2; ++i) ASSERT_FALSE(WriteRecord().ok());
+    if (newest_journal() != newest) openings.push_back(second);
+    newest = newest_journal();
+    clock_.AdvanceMs(1'000);
+  }
+  EXPECT_THAT(openings,
+              ::testing::ElementsAre(0, 1, 3, 7, 15, 31, 63, 127, 191, 255));
+
+  Mend();
+  EXPECT_THAT(WriteRecord(), IsOk());
+  disk_.Fail(Op::kSync, "/blocks/*.log", 0, 1, EIO);
+  EXPECT_THAT(WriteRecord(), IsOk()) << "a new trouble does not wait";
   CheckAllIsWellAgain();
 }
 
