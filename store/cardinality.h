@@ -19,9 +19,11 @@ absl::StatusOr<Cardinality> CountSeries(const SeriesIndex& index,
                                         std::string_view tenant, uint64_t limit,
                                         const ReadContext& context);
 
-// The growth from the day before `day` to `day`, into `*result`.
+// The growth from the day before `day` to `day`, into `*result`; `known` are
+// the ids that have not left the head. Series are counted, not ids.
 absl::Status CountGrowth(const DayIndex& index, int32_t day,
-                         std::string_view tenant, uint64_t limit,
-                         const ReadContext& context, Cardinality* result);
+                         std::string_view tenant, const IdRuns& known,
+                         uint64_t limit, const ReadContext& context,
+                         Cardinality* result);
 
 }  // namespace vigie::store

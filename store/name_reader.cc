@@ -224,19 +224,21 @@ absl::StatusOr<Cardinality> Reader::CountCardinality(
     const Tenant& tenant, uint64_t limit, const ReadContext& context) const {
   std::unique_ptr<BlockSnapshot> blocks;
   Cardinality result;
+  IdRuns known;
   {
     HeadReaderLock lock(lock_);
     blocks = blocks_.TakeSnapshot();
     VIGIE_ASSIGN_OR_RETURN(
         result, CountSeries(head_.index(), tenant.name, limit, context));
+    for (const uint64_t id : head_.index().All(tenant.name)) known.Add(id);
   }
   const std::vector<int32_t> days =
       blocks->Days({std::numeric_limits<int64_t>::min(),
                     std::numeric_limits<int64_t>::max()});
   if (days.empty()) return result;
   const absl::Status status =
-      CountGrowth(DayIndex(blocks->index()), days.back(), tenant.name, limit,
-                  context, &result);
+      CountGrowth(DayIndex(blocks->index()), days.back(), tenant.name, known,
+                  limit, context, &result);
   if (absl::IsDataLoss(status)) {
     spdlog::warn("store: cardinality: {}",
                  MessageOf(OfDay(days.back(), status)));

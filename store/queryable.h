@@ -113,7 +113,7 @@ struct Cardinality {
 
   // All series of the newest day that something is sealed of, against those
   // of the day before; the largest growth first, at most `limit`. A series
-  // that paused so long that it was forgotten meanwhile counts twice.
+  // that paused so long that it left the head meanwhile counts once.
   int64_t day_ms = 0;  // when that day began
   uint64_t series_that_day = 0;
   uint64_t series_the_day_before = 0;

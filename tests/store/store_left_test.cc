@@ -301,6 +301,52 @@ TEST_F(StoreLeftTest, GrowthIsTheNewestDayAgainstTheOneBefore) {
   EXPECT_EQ(account.bytes(), 0);
 }
 
+TEST_F(StoreLeftTest, GrowthCountsASeriesThatPausedOnce) {
+  Open();
+  PassHours(4);  // to 02:13: nothing passes midnight before the last step
+  auto scrape = [&](std::string_view pod) {
+    Append({{"__name__", "m"}, {"pod", pod}}, {{Now(), 1}});
+  };
+  for (const std::string_view pod : {"a", "b", "c"}) scrape(pod);
+  for (int visit = 0; visit < 3; ++visit) {
+    ASSERT_THAT(store_->Seal(), IsOk());
+    PassHours(2);
+    ASSERT_THAT(store_->Seal(), IsOk());
+    ASSERT_EQ(HeadSeries(), 0);
+    scrape("a");  // under a new id each time
+  }
+  scrape("d");
+  ASSERT_THAT(store_->Seal(), IsOk());
+
+  for (int round = 0; round < 2; ++round) {
+    ByteAccount account("query", 64 << 20);
+    const auto today =
+        store_->queryable().CountCardinality({}, 10, {&account, {}});
+    ASSERT_THAT(today, IsOk());
+    EXPECT_EQ(today->series_that_day, 4U);
+    EXPECT_EQ(today->series_the_day_before, 0U);
+    ASSERT_THAT(today->grown_metrics, SizeIs(1));
+    EXPECT_EQ(today->grown_metrics[0].now, 4U);
+    ASSERT_THAT(today->grown_pairs, SizeIs(5));
+    EXPECT_EQ(today->grown_pairs[1].name, "pod=a");
+    EXPECT_EQ(today->grown_pairs[1].now, 1U);
+    EXPECT_EQ(account.bytes(), 0);
+    Open();  // and a restart
+  }
+
+  PassHours(24);
+  for (int i = 0; i < 5; ++i) scrape(fmt::format("e{}", i));
+  ASSERT_THAT(store_->Seal(), IsOk());
+  ByteAccount account("query", 64 << 20);
+  const auto later =
+      store_->queryable().CountCardinality({}, 10, {&account, {}});
+  ASSERT_THAT(later, IsOk());
+  EXPECT_EQ(later->series_that_day, 5U);
+  EXPECT_EQ(later->series_the_day_before, 4U);
+  ASSERT_THAT(later->grown_metrics, SizeIs(1));
+  EXPECT_EQ(later->grown_metrics[0].before, 4U);
+}
+
 // Pods come and go for days; at random moments what a query, a list of values
 // and a restart tell is what a plain map tells.
 TEST_F(StoreLeftTest, ChurnHidesNothing) {
