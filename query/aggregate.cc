@@ -5,8 +5,10 @@
 #include <cmath>
 #include <limits>
 #include <utility>
+#include <variant>
 
 #include "query/grouping.h"
+#include "query/native_histogram.h"
 #include "query/neumaier.h"
 
 namespace vigie::query {
@@ -121,10 +123,111 @@ double ResultOf(AggregateOp op, const State& state) {
   }
 }
 
+// What sum or avg knows of a group's histograms at one step.
+class HistogramState {
+ public:
+  HistogramState(AggregateOp op, const FloatHistogram& first)
+      : value_(op == AggregateOp::kAvg ? Value(HistogramMean(first))
+                                       : Value(HistogramSum(first))) {
+    Look(first);
+  }
+
+  // False if custom and exponential buckets meet: there is no result then.
+  bool Add(const FloatHistogram& histogram) {
+    Look(histogram);
+    return compatible_ =
+               compatible_ &&
+               std::visit([&](auto& value) { return value.Add(histogram); },
+                          value_);
+  }
+
+  bool compatible() const { return compatible_; }
+  bool resets_collided() const { return reset_ && not_reset_; }
+  bool bounds_reconciled() const { return sum().bounds_reconciled(); }
+  int64_t bytes() const {
+    return static_cast<int64_t>(sizeof(*this)) + sum().bytes();
+  }
+  FloatHistogram Result() const {
+    FloatHistogram result = std::holds_alternative<HistogramMean>(value_)
+                                ? std::get<HistogramMean>(value_).Mean()
+                                : sum().Total();
+    Compact(&result);
+    return result;
+  }
+
+ private:
+  using Value = std::variant<HistogramSum, HistogramMean>;
+
+  void Look(const FloatHistogram& histogram) {
+    reset_ = reset_ || histogram.reset_hint == CounterResetHint::kReset;
+    not_reset_ =
+        not_reset_ || histogram.reset_hint == CounterResetHint::kNotReset;
+  }
+  const HistogramSum& sum() const {
+    return std::holds_alternative<HistogramMean>(value_)
+               ? std::get<HistogramMean>(value_).sum()
+               : std::get<HistogramSum>(value_);
+  }
+
+  Value value_;
+  bool compatible_ = true;
+  bool reset_ = false;
+  bool not_reset_ = false;
+};
+
 struct Group {
   std::vector<State> states;
+  // Empty while there is none; for sum and avg only.
+  std::vector<std::unique_ptr<HistogramState>> histograms;
   bool drop_name = false;
 };
+
+// What it takes is charged.
+absl::Status AddHistogram(AggregateOp op, const FloatHistogram& histogram,
+                          int64_t step, Group* group, Charge* charge) {
+  if (group->histograms.empty()) {
+    VIGIE_RETURN_IF_ERROR(charge->Add(static_cast<int64_t>(
+        group->states.size() * sizeof(group->histograms[0]))));
+    group->histograms.resize(group->states.size());
+  }
+  std::unique_ptr<HistogramState>& state = group->histograms[step];
+  const int64_t before = state == nullptr ? 0 : state->bytes();
+  if (state == nullptr) {
+    state = std::make_unique<HistogramState>(op, histogram);
+  } else if (state->compatible()) {
+    state->Add(histogram);
+  }
+  group->states[step].histograms = true;
+  const int64_t grown = state->bytes() - before;
+  return grown > 0 ? charge->Add(grown) : absl::OkStatus();
+}
+
+// The cell of a group at a step, with what is to be said of it.
+absl::Status SetResult(QueryContext* context, AggregateOp op,
+                       PositionRange inner, const Group& group, int64_t step,
+                       StepSeries* result) {
+  const State& state = group.states[step];
+  const HistogramState* histograms =
+      group.histograms.empty() ? nullptr : group.histograms[step].get();
+  if (histograms == nullptr) {
+    if (state.seen()) result->SetFloat(step, ResultOf(op, state));
+    return absl::OkStatus();
+  }
+  if (state.floats) {
+    context->annotations.Warn(
+        "encountered a mix of histograms and floats for aggregation", inner);
+    return absl::OkStatus();
+  }
+  if (!histograms->compatible()) return absl::OkStatus();
+  if (histograms->resets_collided()) {
+    context->annotations.ResetsCollided("aggregation", inner);
+  }
+  if (histograms->bounds_reconciled()) {
+    context->annotations.BoundsReconciled("aggregation", inner);
+  }
+  return result->SetHistogram(
+      step, std::make_shared<const FloatHistogram>(histograms->Result()));
+}
 
 }  // namespace
 
@@ -173,9 +276,12 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateStates(
             state.count += 1;
             state.histograms = true;
           } else if (op == AggregateOp::kSum || op == AggregateOp::kAvg) {
-            return absl::UnimplementedError(
-                fmt::format("{} of native histograms is not evaluated yet",
-                            AggregateOpText(op)));
+            VIGIE_RETURN_IF_ERROR(AddHistogram(op, *series.histogram(step),
+                                               step, &group, &charge));
+            if (!group.histograms[step]->compatible()) {
+              context.annotations.MixedSchemas(series.labels.metric_name(),
+                                               inner);
+            }
           } else {
             InformOfIgnoredHistogram(&context, aggregate, inner);
           }
@@ -189,8 +295,8 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateStates(
                                           groups[i].drop_name, steps.count));
     for (int64_t step = 0; step < steps.count; ++step) {
       VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen());
-      const State& state = groups[i].states[step];
-      if (state.seen()) results[i].SetFloat(step, ResultOf(op, state));
+      VIGIE_RETURN_IF_ERROR(
+          SetResult(&context, op, inner, groups[i], step, &results[i]));
     }
   }
   return StreamOf(std::move(results));

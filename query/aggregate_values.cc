@@ -10,6 +10,7 @@
 #include "base/strings.h"
 #include "query/aggregate.h"
 #include "query/grouping.h"
+#include "query/native_histogram_values.h"
 #include "query/number_text.h"
 #include "query/range_function.h"
 
@@ -102,26 +103,34 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateCountValues(
     absl::flat_hash_map<uint64_t, size_t> group_of_value;
     for (int64_t step = 0; step < steps.count; ++step) {
       VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen());
-      if (series.cell(step) == Cell::kHistogram) {
-        return absl::UnimplementedError(
-            "count_values of native histograms is not evaluated yet");
-      }
-      if (series.cell(step) != Cell::kFloat) continue;
-      const double value = series.value(step);
-      const auto [at, inserted] =
-          group_of_value.try_emplace(std::bit_cast<uint64_t>(value), 0);
-      if (inserted) {
+      const auto group_of =
+          [&](const std::string& value) -> absl::StatusOr<size_t> {
         LabelsBuilder builder(series.labels);
         VIGIE_ASSIGN_OR_RETURN(
-            at->second,
-            grouping.GroupOf(builder.Set(label, FixedText(value)).Build()));
-        if (at->second == results.size()) {
+            const size_t group,
+            grouping.GroupOf(builder.Set(label, value).Build()));
+        if (group == results.size()) {
           VIGIE_RETURN_IF_ERROR(results.emplace_back().Init(
-              &context.account, grouping.labels(at->second), false,
-              steps.count));
+              &context.account, grouping.labels(group), false, steps.count));
         }
+        return group;
+      };
+      size_t group = 0;
+      if (series.cell(step) == Cell::kHistogram) {
+        VIGIE_ASSIGN_OR_RETURN(
+            group, group_of(HistogramText(*series.histogram(step))));
+      } else if (series.cell(step) == Cell::kFloat) {
+        const double value = series.value(step);
+        const auto [at, inserted] =
+            group_of_value.try_emplace(std::bit_cast<uint64_t>(value), 0);
+        if (inserted) {
+          VIGIE_ASSIGN_OR_RETURN(at->second, group_of(FixedText(value)));
+        }
+        group = at->second;
+      } else {
+        continue;
       }
-      StepSeries& result = results[at->second];
+      StepSeries& result = results[group];
       result.SetFloat(step, result.present(step) ? result.value(step) + 1 : 1);
     }
   }

@@ -50,6 +50,41 @@ void Annotations::Inform(std::string_view text, PositionRange position) {
   Add(&infos_, fmt::format("PromQL info: {}", text), position);
 }
 
+void Annotations::ResetsCollided(std::string_view operation,
+                                 PositionRange position) {
+  Warn(fmt::format("conflicting counter resets during histogram {}", operation),
+       position);
+}
+
+void Annotations::BoundsReconciled(std::string_view operation,
+                                   PositionRange position) {
+  Inform(fmt::format("mismatched custom buckets were reconciled during {}",
+                     operation),
+         position);
+}
+
+void Annotations::NotACounter(std::string_view metric_name,
+                              PositionRange position) {
+  Warn(fmt::format("this native histogram metric is not a counter: {}",
+                   Quoted(metric_name)),
+       position);
+}
+
+void Annotations::NotAGauge(std::string_view metric_name,
+                            PositionRange position) {
+  Warn(fmt::format("this native histogram metric is not a gauge: {}",
+                   Quoted(metric_name)),
+       position);
+}
+
+void Annotations::MixedSchemas(std::string_view metric_name,
+                               PositionRange position) {
+  Warn(fmt::format("vector contains a mix of histograms with exponential and "
+                   "custom buckets schemas for metric name {}",
+                   Quoted(metric_name)),
+       position);
+}
+
 void Annotations::WarnOfStore(std::string_view text) {
   if (Entry* entry = Add(&warnings_, std::string(text), {})) {
     entry->placed = false;

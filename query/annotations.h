@@ -30,6 +30,12 @@ class Annotations {
   void Inform(std::string_view text, PositionRange position);
   void Monotonicity(std::string_view metric_name, PositionRange position,
                     const MonotonicityRepair& repair);
+  // Of native histograms that met; `operation` is "addition" and the like.
+  void ResetsCollided(std::string_view operation, PositionRange position);
+  void BoundsReconciled(std::string_view operation, PositionRange position);
+  void NotACounter(std::string_view metric_name, PositionRange position);
+  void NotAGauge(std::string_view metric_name, PositionRange position);
+  void MixedSchemas(std::string_view metric_name, PositionRange position);
   // As it is, without prefix or place: what the store could not show.
   void WarnOfStore(std::string_view text);
 

@@ -2,8 +2,6 @@
 // vector_match.cc.
 #include "query/binary.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -40,21 +38,8 @@ class VectorScalarStream final : public SeriesStream {
 
  private:
   absl::Status Evaluate(StepSeries* series, int64_t step) {
-    const bool histogram = series->cell(step) == Cell::kHistogram;
-    const bool trim = binary_.op == BinaryOp::kTrimUpper ||
-                      binary_.op == BinaryOp::kTrimLower;
-    if (histogram) {
-      const bool works =
-          binary_.op == BinaryOp::kMul ||
-          (!scalar_first_ && (binary_.op == BinaryOp::kDiv || trim));
-      if (works) return HistogramsUnimplemented(binary_.op);
-    }
-    if (histogram || trim) {
-      const std::string_view kind = histogram ? "histogram" : "float";
-      InformOfTypes(&context_, binary_, scalar_first_ ? "float" : kind,
-                    scalar_first_ ? kind : "float");
-      series->Clear(step);
-      return absl::OkStatus();
+    if (series->cell(step) == Cell::kHistogram || IsTrim(binary_.op)) {
+      return EvaluateHistogram(series, step);
     }
     const double value = series->value(step);
     const double scalar = scalar_.At(step);
@@ -71,6 +56,20 @@ class VectorScalarStream final : public SeriesStream {
     return absl::OkStatus();
   }
 
+  absl::Status EvaluateHistogram(StepSeries* series, int64_t step) {
+    const Operand scalar{.value = scalar_.At(step)};
+    Operand element{.value = series->value(step)};
+    if (series->cell(step) == Cell::kHistogram) {
+      element.histogram = series->histogram(step).get();
+    }
+    HistogramResult result =
+        HistogramBinary(&context_, binary_, scalar_first_ ? scalar : element,
+                        scalar_first_ ? element : scalar);
+    series->Clear(step);
+    if (!result.fits) return absl::OkStatus();
+    return series->SetHistogram(step, std::move(result.histogram));
+  }
+
   QueryContext& context_;
   const BinaryExpr& binary_;
   const std::unique_ptr<SeriesStream> vector_;
@@ -82,25 +81,7 @@ class VectorScalarStream final : public SeriesStream {
 
 bool IsFilter(const BinaryExpr& binary) {
   // Trims too leave the metric what it is.
-  return (IsComparison(binary.op) || binary.op == BinaryOp::kTrimUpper ||
-          binary.op == BinaryOp::kTrimLower) &&
-         !binary.return_bool;
-}
-
-absl::Status HistogramsUnimplemented(BinaryOp op) {
-  return absl::UnimplementedError(
-      fmt::format("operator {} on native histograms is not evaluated yet",
-                  BinaryOpText(op)));
-}
-
-void InformOfTypes(QueryContext* context, const BinaryExpr& binary,
-                   std::string_view lhs, std::string_view rhs) {
-  const std::string_view op = BinaryOpText(binary.op);
-  context->annotations.Inform(
-      fmt::format("incompatible sample types encountered for binary operator "
-                  "\"{}\": {} {} {}",
-                  op, lhs, op, rhs),
-      binary.position);
+  return (IsComparison(binary.op) || IsTrim(binary.op)) && !binary.return_bool;
 }
 
 FloatResult FloatBinary(BinaryOp op, double lhs, double rhs) {

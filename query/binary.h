@@ -23,10 +23,24 @@ FloatResult FloatBinary(BinaryOp op, double lhs, double rhs);
 // Leaves the metric what it is, name included.
 bool IsFilter(const BinaryExpr& binary);
 
-// "float + histogram" and the like, which give no result.
-void InformOfTypes(QueryContext* context, const BinaryExpr& binary,
-                   std::string_view lhs, std::string_view rhs);
-absl::Status HistogramsUnimplemented(BinaryOp op);
+struct Operand {
+  double value = 0;
+  const FloatHistogram* histogram = nullptr;  // null: it is the float
+};
+
+struct HistogramResult {
+  bool fits = false;       // else there is no result, which annotations tell
+  bool keep = true;        // false: a comparison that does not hold
+  HistogramRef histogram;  // null of a comparison that gives a float
+};
+
+// At least one operand is a histogram, or the operator trims.
+HistogramResult HistogramBinary(QueryContext* context, const BinaryExpr& binary,
+                                const Operand& lhs, const Operand& rhs);
+
+inline bool IsTrim(BinaryOp op) {
+  return op == BinaryOp::kTrimUpper || op == BinaryOp::kTrimLower;
+}
 
 // Both sides are vectors.
 absl::StatusOr<std::unique_ptr<SeriesStream>> MatchVectors(

@@ -52,6 +52,9 @@ struct QueryContext {
   Steps top;  // of the whole query, for start(), end(), step()
   int64_t top_end_ms = 0;
   int64_t top_step_ms = 0;  // 0 for an instant query
+  // What is selected goes into histogram_count and the like, for which resets
+  // are found between the samples where no hint tells of them.
+  bool finds_resets = false;
   Annotations annotations;
   QueryStats stats;
 

@@ -144,10 +144,6 @@ absl::StatusOr<Matrix> RangeSelectorResult(Evaluator* evaluator,
   Window window;
   if (inner.kind == Expr::Kind::kMatrixSelector) {
     const auto& matrix = inner.As<MatrixSelector>();
-    if (matrix.vector->edges != Edges::kPlain) {
-      return absl::UnimplementedError(
-          "an anchored or smoothed range as a result is not evaluated yet");
-    }
     window =
         WindowBounds(matrix.vector->shift, matrix.range_ms, steps.start_ms);
   } else {

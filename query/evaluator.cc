@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "query/native_histogram.h"
 
 namespace vigie::query {
 namespace {
@@ -66,8 +67,10 @@ class Negated final : public SeriesStream {
       if (series->cell(step) == Cell::kFloat) {
         series->SetFloat(step, -series->value(step));
       } else if (series->cell(step) == Cell::kHistogram) {
-        return absl::UnimplementedError(
-            "unary minus of a native histogram is not evaluated yet");
+        FloatHistogram negated = *series->histogram(step);
+        Multiply(&negated, -1);
+        VIGIE_RETURN_IF_ERROR(series->SetHistogram(
+            step, std::make_shared<const FloatHistogram>(std::move(negated))));
       }
     }
     return true;
@@ -76,6 +79,23 @@ class Negated final : public SeriesStream {
  private:
   const std::unique_ptr<SeriesStream> input_;
 };
+
+// The hint tells of the sample before, which a subquery may have stepped over
+// or, if a step sees the same sample again, may be the sample itself.
+HistogramRef WithHintBetweenSteps(const HistogramRef& histogram,
+                                  const HistogramRef& previous) {
+  CounterResetHint hint = histogram->reset_hint;
+  if (hint == CounterResetHint::kGauge) return histogram;
+  if (histogram == previous) {
+    hint = CounterResetHint::kNotReset;
+  } else if (hint == CounterResetHint::kNotReset) {
+    hint = CounterResetHint::kUnknown;
+  }
+  if (hint == histogram->reset_hint) return histogram;
+  auto changed = std::make_shared<FloatHistogram>(*histogram);
+  changed->reset_hint = hint;
+  return changed;
+}
 
 // The results of a subquery's expression as samples of a range.
 class SubqueryRuns final : public RunStream {
@@ -90,6 +110,7 @@ class SubqueryRuns final : public RunStream {
     if (!more) return false;
     VIGIE_RETURN_IF_ERROR(context_.Check());
     run->Clear(&context_.account, std::move(series.labels), series.drop_name);
+    HistogramRef previous;
     for (int64_t step = 0; step < series.steps(); ++step) {
       VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
       if (series.cell(step) == Cell::kFloat) {
@@ -97,8 +118,10 @@ class SubqueryRuns final : public RunStream {
         VIGIE_RETURN_IF_ERROR(
             run->AddFloat(grid_.At(step), series.value(step), 0));
       } else if (series.cell(step) == Cell::kHistogram) {
-        VIGIE_RETURN_IF_ERROR(
-            run->AddHistogram(grid_.At(step), series.histogram(step), 0));
+        const HistogramRef& histogram = series.histogram(step);
+        VIGIE_RETURN_IF_ERROR(run->AddHistogram(
+            grid_.At(step), WithHintBetweenSteps(histogram, previous), 0));
+        previous = histogram;
       }
     }
     return true;

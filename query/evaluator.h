@@ -62,6 +62,12 @@ Window WindowBounds(const TimeShift& shift, int64_t range_ms, int64_t time_ms);
 // Each node's own file.
 absl::StatusOr<std::unique_ptr<SeriesStream>> SelectVector(
     QueryContext* context, const VectorSelector& selector, const Steps& steps);
+// The smoothed values of a selector at each step, from the samples that `runs`
+// has of lookback before the first step to lookback behind the last one.
+std::unique_ptr<SeriesStream> Smoothed(QueryContext* context,
+                                       const VectorSelector& selector,
+                                       const Steps& steps,
+                                       std::unique_ptr<RunStream> runs);
 // Instead of values, cells are times in seconds: of the samples that the
 // selector finds, or of their start. An info metric must not be a histogram.
 enum class SampleTimes { kSamples, kStarts, kOfInfo };

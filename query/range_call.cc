@@ -251,6 +251,10 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateRangeCall(
   if (function == nullptr) {
     function = MakeOverTimeFunction(&context, *range_call);
   }
+  if (function == nullptr) {
+    function = MakeLastTwoFunction(&context, *range_call);
+  }
+  if (function == nullptr) function = MakeTurnsFunction(*range_call);
   if (function == nullptr) function = MakeTrendFunction(&context, *range_call);
   if (function == nullptr) {
     return absl::UnimplementedError(

@@ -44,6 +44,9 @@ class RangeFunction {
 // outlive the function.
 std::unique_ptr<RangeFunction> MakeRateFunction(QueryContext* context,
                                                 const RangeCall& call);
+std::unique_ptr<RangeFunction> MakeLastTwoFunction(QueryContext* context,
+                                                   const RangeCall& call);
+std::unique_ptr<RangeFunction> MakeTurnsFunction(const RangeCall& call);
 std::unique_ptr<RangeFunction> MakeOverTimeFunction(QueryContext* context,
                                                     const RangeCall& call);
 std::unique_ptr<RangeFunction> MakeTrendFunction(QueryContext* context,

@@ -6,16 +6,12 @@
 #include <deque>
 #include <limits>
 
+#include "query/native_histogram.h"
 #include "query/neumaier.h"
 #include "query/range_function.h"
 
 namespace vigie::query {
 namespace {
-
-absl::Status HistogramsUnimplemented(std::string_view function) {
-  return absl::UnimplementedError(
-      fmt::format("{}: native histograms are not evaluated yet", function));
-}
 
 // Tells, for the functions that look at floats alone, whether there are any.
 bool OnlyFloats(QueryContext* context, const RangeCall& call,
@@ -57,7 +53,7 @@ class Sum final : public RangeFunction {
       WarnOfMixedSamples(&context_, run, call_.argument);
       return OK();
     }
-    if (window.histograms() > 0) return HistogramsUnimplemented(call_.name);
+    if (window.histograms() > 0) return OfHistograms(run, window, step, out);
     if (!exact_.empty()) {
       const double sum = exact_[window.end] - exact_[window.begin];
       out->SetFloat(step,
@@ -70,6 +66,53 @@ class Sum final : public RangeFunction {
 
  private:
   static absl::Status OK() { return absl::OkStatus(); }
+
+  absl::Status OfHistograms(const SampleRun& run, const Window& window,
+                            int64_t step, StepSeries* out) {
+    const auto& histograms = run.histograms();
+    const FloatHistogram& first = *histograms[window.histogram_begin];
+    if (mean_) {
+      HistogramMean mean(first);
+      return AddAll(run, window, &mean)
+                 ? Set(mean.sum(), mean.Mean(), run, window, step, out)
+                 : OK();
+    }
+    HistogramSum sum(first);
+    return AddAll(run, window, &sum)
+               ? Set(sum, sum.Total(), run, window, step, out)
+               : OK();
+  }
+
+  template <class Value>
+  bool AddAll(const SampleRun& run, const Window& window, Value* value) {
+    for (size_t i = window.histogram_begin + 1; i < window.histogram_end; ++i) {
+      if (!value->Add(*run.histograms()[i])) {
+        context_.annotations.MixedSchemas(run.metric_name(), call_.argument);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  absl::Status Set(const HistogramSum& sum, FloatHistogram result,
+                   const SampleRun& run, const Window& window, int64_t step,
+                   StepSeries* out) {
+    bool reset = false;
+    bool not_reset = false;
+    for (size_t i = window.histogram_begin; i < window.histogram_end; ++i) {
+      const CounterResetHint hint = run.histograms()[i]->reset_hint;
+      reset = reset || hint == CounterResetHint::kReset;
+      not_reset = not_reset || hint == CounterResetHint::kNotReset;
+    }
+    if (reset && not_reset) {
+      context_.annotations.ResetsCollided("aggregation", call_.argument);
+    }
+    if (sum.bounds_reconciled()) {
+      context_.annotations.BoundsReconciled("aggregation", call_.argument);
+    }
+    return out->SetHistogram(
+        step, std::make_shared<const FloatHistogram>(std::move(result)));
+  }
 
   static double Total(const SampleRun& run, const Window& window) {
     Neumaier sum;

@@ -1,39 +1,35 @@
-// rate, increase, delta, irate, idelta, resets, changes.
+// rate, increase, delta.
 // Source: Prometheus 3: extrapolation to the edges of the window, and its
 // proposal PROM-52 for anchored and smoothed edges.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
+#include <utility>
+#include <vector>
 
+#include "base/status_macros.h"
+#include "query/native_histogram.h"
 #include "query/range_function.h"
 
 namespace vigie::query {
 namespace {
 
-absl::Status HistogramsUnimplemented(std::string_view function) {
-  return absl::UnimplementedError(
-      fmt::format("{}: native histograms are not evaluated yet", function));
-}
-
 double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
 
-// Positions of a run where a counter fell, each once: a window sums over the
-// few resets within it instead of over all samples.
+// Positions of a run where a counter began again, each once: a window sums
+// over the few resets within it instead of over all samples.
 class ResetList {
  public:
-  void Begin(const SampleRun& run) {
-    resets_.clear();
-    first_ = 0;
-    const auto& values = run.values();
-    for (size_t i = 1; i < values.size(); ++i) {
-      if (values[i] < values[i - 1] ||
-          (!run.starts().empty() &&
-           IsStartTimeReset(run.starts()[i - 1], run.times()[i - 1],
-                            run.starts()[i], run.times()[i]))) {
-        resets_.push_back(i);
-      }
-    }
+  void BeginFloats(const SampleRun& run) {
+    Begin(run.times(), run.starts(),
+          [&](size_t i) { return run.values()[i] < run.values()[i - 1]; });
+  }
+  void BeginHistograms(const SampleRun& run) {
+    Begin(run.histogram_times(), run.histogram_starts(), [&](size_t i) {
+      return IsReset(*run.histograms()[i - 1], *run.histograms()[i]);
+    });
   }
 
   // Calls `f` with each position in (begin, end). `begin` never falls.
@@ -46,8 +42,30 @@ class ResetList {
   }
 
  private:
+  template <class Fell>
+  void Begin(const std::vector<int64_t>& times,
+             const std::vector<int64_t>& starts, Fell fell) {
+    resets_.clear();
+    first_ = 0;
+    for (size_t i = 1; i < times.size(); ++i) {
+      if (fell(i) ||
+          (!starts.empty() && IsStartTimeReset(starts[i - 1], times[i - 1],
+                                               starts[i], times[i]))) {
+        resets_.push_back(i);
+      }
+    }
+  }
+
   std::vector<size_t> resets_;
   size_t first_ = 0;
+};
+
+// What a kind of samples gives to the extrapolation to a window's edges.
+struct Sampled {
+  const std::vector<int64_t>& times;
+  const std::vector<int64_t>& starts;
+  size_t begin = 0;
+  size_t end = 0;
 };
 
 // rate, increase and delta.
@@ -60,7 +78,10 @@ class Rate final : public RangeFunction {
         per_second_(call.name == "rate") {}
 
   absl::Status Begin(const SampleRun& run) override {
-    if (counter_) resets_.Begin(run);
+    if (counter_) {
+      resets_.BeginFloats(run);
+      histogram_resets_.BeginHistograms(run);
+    }
     overlap_warned_ = false;
     return absl::OkStatus();
   }
@@ -71,7 +92,11 @@ class Rate final : public RangeFunction {
       WarnOfMixedSamples(&context_, run, call_.argument);
       return absl::OkStatus();
     }
-    if (window.histograms() > 0) return HistogramsUnimplemented(call_.name);
+    if (window.histograms() > 0) {
+      return call_.edges == Edges::kPlain
+                 ? OfHistograms(run, window, step, out)
+                 : ExtendedHistograms(run, window, step, out);
+    }
     if (call_.edges == Edges::kPlain) {
       Extrapolated(run, window, step, out);
     } else {
@@ -83,48 +108,207 @@ class Rate final : public RangeFunction {
  private:
   void Extrapolated(const SampleRun& run, const Window& window, int64_t step,
                     StepSeries* out) {
-    const auto& times = run.times();
     const auto& values = run.values();
     const size_t first = window.begin;
-    const size_t last = window.end - 1;
-    double result = values[last] - values[first];
+    double result = values[window.end - 1] - values[first];
     if (counter_) {
       WarnOfOverlap(run, window);
       resets_.ForEach(first, window.end,
                       [&](size_t at) { result += values[at - 1]; });
     }
-    double to_start = Seconds(times[first] - window.start_ms);
-    double to_end = Seconds(window.end_ms - times[last]);
-    double sampled = Seconds(times[last] - times[first]);
-    const double gaps = static_cast<double>(last - first);
-    const double gap = gaps > 0 ? sampled / gaps : 0;
+    const Sampled sampled{run.times(), run.starts(), window.begin, window.end};
+    const bool begins = BeginsWithin(sampled, window);
+    if (begins) result += values[first];
+    if (!begins && window.floats() < 2) return;
+    out->SetFloat(step,
+                  result * Factor(sampled, window, values[first], result));
+  }
+
+  absl::Status OfHistograms(const SampleRun& run, const Window& window,
+                            int64_t step, StepSeries* out) {
+    const auto& histograms = run.histograms();
+    const Sampled sampled{run.histogram_times(), run.histogram_starts(),
+                          window.histogram_begin, window.histogram_end};
+    const bool begins = BeginsWithin(sampled, window);
+    if (!begins && window.histograms() < 2) return absl::OkStatus();
+    VIGIE_ASSIGN_OR_RETURN(std::optional<FloatHistogram> increase,
+                           HistogramIncrease(run, window, begins));
+    if (!increase.has_value()) return absl::OkStatus();
+    Multiply(&*increase,
+             Factor(sampled, window, histograms[sampled.begin]->count,
+                    increase->count));
+    return out->SetHistogram(
+        step, std::make_shared<const FloatHistogram>(*std::move(increase)));
+  }
+
+  // From the first histogram of the window to the last, or from nothing to the
+  // last if the counter `begins` within; none if their buckets do not fit.
+  absl::StatusOr<std::optional<FloatHistogram>> HistogramIncrease(
+      const SampleRun& run, const Window& window, bool begins) {
+    const auto& histograms = run.histograms();
+    const size_t first = window.histogram_begin;
+    const size_t last = window.histogram_end - 1;
+    WarnOfKind(run, window);
+    std::vector<size_t> resets;
+    if (counter_) {
+      histogram_resets_.ForEach(first, window.histogram_end,
+                                [&](size_t at) { resets.push_back(at); });
+    }
+    // Before a reset right behind it the first is not looked at.
+    const bool skips_first = !resets.empty() && resets[0] == first + 1;
+    int32_t schema = histograms[last]->schema;
+    const bool custom = HasCustomBuckets(*histograms[last]);
+    for (size_t i = skips_first ? first + 1 : first; i < last; ++i) {
+      if (!counter_ && i > first) break;
+      if (HasCustomBuckets(*histograms[i]) != custom) {
+        context_.annotations.MixedSchemas(run.metric_name(), call_.argument);
+        return std::nullopt;
+      }
+      schema = std::min(schema, histograms[i]->schema);
+    }
+    FloatHistogram at_last = *histograms[last];
+    ReduceResolution(&at_last, schema);
+    HistogramSum increase(at_last);
+    if (!skips_first && !begins) {
+      increase.Subtract(*histograms[first]);
+      if (increase.bounds_reconciled()) {
+        context_.annotations.BoundsReconciled("subtraction", call_.argument);
+      }
+    }
+    HistogramSum total(increase.Total());
+    for (const size_t at : resets) {
+      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
+      if (at == first + 1 && !begins) continue;
+      total.Add(*histograms[at - 1]);
+    }
+    if (total.bounds_reconciled()) {
+      context_.annotations.BoundsReconciled("addition", call_.argument);
+    }
+    FloatHistogram result = total.Total();
+    result.reset_hint = CounterResetHint::kGauge;
+    Compact(&result);
+    return result;
+  }
+
+  // As for floats, by what each pair of neighbours adds: all of it, or the part
+  // of it that lies within the window (smoothed).
+  absl::Status ExtendedHistograms(const SampleRun& run, const Window& window,
+                                  int64_t step, StepSeries* out) {
+    const auto& times = run.histogram_times();
+    const auto& histograms = run.histograms();
+    const bool smoothed = call_.edges == Edges::kSmoothed;
+    const auto at = [&](size_t i) {
+      return times.begin() + static_cast<int64_t>(i);
+    };
+    size_t last = window.histogram_end - 1;
+    size_t first = std::upper_bound(at(window.histogram_begin), at(last),
+                                    window.start_ms) -
+                   times.begin();
+    if (first > window.histogram_begin) --first;
+    if (smoothed) {
+      last =
+          std::lower_bound(at(first), at(last), window.end_ms) - times.begin();
+    }
+    if (times[last] <= window.start_ms) return absl::OkStatus();
+    if (smoothed && times[first] > window.end_ms) return absl::OkStatus();
+    Window looked_at = window;
+    looked_at.histogram_begin = first;
+    looked_at.histogram_end = last + 1;
+    WarnOfKind(run, looked_at);
+    FloatHistogram nothing = *histograms[first];
+    Multiply(&nothing, 0);
+    nothing.reset_hint = CounterResetHint::kUnknown;
+    HistogramSum increase(nothing);
+    bool fits = true;
+    for (size_t i = first; i < last; ++i) {
+      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
+      double part = 1;
+      if (smoothed) {
+        const int64_t from = std::max(times[i], window.start_ms);
+        const int64_t to = std::min(times[i + 1], window.end_ms);
+        part = static_cast<double>(to - from) /
+               static_cast<double>(times[i + 1] - times[i]);
+      }
+      const bool reset =
+          counter_ && IsReset(*histograms[i], *histograms[i + 1]);
+      FloatHistogram scaled = *histograms[i + 1];
+      Multiply(&scaled, part);
+      fits = fits && increase.Add(scaled);
+      if (reset) continue;
+      scaled = *histograms[i];
+      Multiply(&scaled, part);
+      fits = fits && increase.Subtract(scaled);
+    }
+    if (!fits) {
+      context_.annotations.MixedSchemas(run.metric_name(), call_.argument);
+      return absl::OkStatus();
+    }
+    if (increase.bounds_reconciled()) {
+      context_.annotations.BoundsReconciled("subtraction", call_.argument);
+    }
+    FloatHistogram result = increase.Total();
+    if (per_second_) Divide(&result, Seconds(call_.range_ms));
+    result.reset_hint = CounterResetHint::kGauge;
+    Compact(&result);
+    return out->SetHistogram(
+        step, std::make_shared<const FloatHistogram>(std::move(result)));
+  }
+
+  // A gauge where a counter is expected, or the other way round.
+  void WarnOfKind(const SampleRun& run, const Window& window) {
+    const auto gauge = [&](size_t i) {
+      return run.histograms()[i]->reset_hint == CounterResetHint::kGauge;
+    };
+    if (!counter_) {
+      if (!gauge(window.histogram_begin) || !gauge(window.histogram_end - 1)) {
+        context_.annotations.NotAGauge(run.metric_name(), call_.argument);
+      }
+      return;
+    }
+    for (size_t i = window.histogram_begin; i < window.histogram_end; ++i) {
+      if (gauge(i)) {
+        context_.annotations.NotACounter(run.metric_name(), call_.argument);
+        return;
+      }
+    }
+  }
+
+  // The counter began within the window, at zero.
+  bool BeginsWithin(const Sampled& sampled, const Window& window) const {
+    if (!counter_ || sampled.starts.empty()) return false;
+    const int64_t start = sampled.starts[sampled.begin];
+    return start != 0 && start > window.start_ms &&
+           start < sampled.times[sampled.begin];
+  }
+
+  // What the increase between the first and the last sample is multiplied
+  // with, so that it is that of the window. `first` is the value (of a
+  // histogram: its count) that it increased from.
+  double Factor(const Sampled& sampled, const Window& window, double first,
+                double increase) const {
+    const int64_t first_ms = sampled.times[sampled.begin];
+    const int64_t last_ms = sampled.times[sampled.end - 1];
+    double to_start = Seconds(first_ms - window.start_ms);
+    double to_end = Seconds(window.end_ms - last_ms);
+    double span = Seconds(last_ms - first_ms);
+    const double gaps = static_cast<double>(sampled.end - 1 - sampled.begin);
+    const double gap = gaps > 0 ? span / gaps : 0;
     // Farther away than this from an edge, the series is taken to begin or
     // end within the window.
     const double threshold = gap * 1.1;
-    const int64_t start = run.starts().empty() ? 0 : run.starts()[first];
-    if (counter_ && start != 0 && start > window.start_ms &&
-        start < times[first]) {
-      // The counter began within the window, at zero.
+    if (BeginsWithin(sampled, window)) {
       to_start = 0;
-      sampled = Seconds(times[last] - start);
-      result += values[first];
-    } else if (first == last) {
-      return;
+      span = Seconds(last_ms - sampled.starts[sampled.begin]);
     } else {
       if (to_start >= threshold) to_start = gap / 2;
-      if (counter_) {
-        double to_zero = to_start;
-        if (result > 0 && values[first] >= 0) {
-          to_zero = sampled * (values[first] / result);
-        }
-        to_start = std::min(to_start, to_zero);
+      if (counter_ && increase > 0 && first >= 0) {
+        to_start = std::min(to_start, span * (first / increase));
       }
     }
     if (to_end >= threshold) to_end = gap / 2;
     double factor = 1;
-    if (sampled != 0) factor = (sampled + to_start + to_end) / sampled;
-    if (per_second_) factor /= Seconds(call_.range_ms);
-    out->SetFloat(step, result * factor);
+    if (span != 0) factor = (span + to_start + to_end) / span;
+    return per_second_ ? factor / Seconds(call_.range_ms) : factor;
   }
 
   // The value at `time_ms` on the line from sample i to sample i + 1.
@@ -200,104 +384,8 @@ class Rate final : public RangeFunction {
   const bool counter_;
   const bool per_second_;
   ResetList resets_;
+  ResetList histogram_resets_;
   bool overlap_warned_ = false;
-};
-
-// irate and idelta: of the last two samples.
-class LastTwo final : public RangeFunction {
- public:
-  LastTwo(QueryContext* context, const RangeCall& call)
-      : context_(*context), call_(call), rate_(call.name == "irate") {}
-
-  absl::Status Evaluate(const SampleRun& run, const Window& window,
-                        int64_t step, int64_t, StepSeries* out) override {
-    if (window.floats() + window.histograms() < 2) return absl::OkStatus();
-    if (window.histograms() > 0) {
-      // Of which kind are the last two?
-      const auto& times = run.times();
-      const auto& histogram_times = run.histogram_times();
-      const size_t h = window.histogram_end;
-      const bool floats_last = window.floats() >= 2 &&
-                               times[window.end - 2] > histogram_times[h - 1];
-      const bool histograms_last =
-          window.histograms() >= 2 &&
-          (window.floats() == 0 ||
-           histogram_times[h - 2] > times[window.end - 1]);
-      if (histograms_last) return HistogramsUnimplemented(call_.name);
-      if (!floats_last) {
-        WarnOfMixedSamples(&context_, run, call_.argument);
-        return absl::OkStatus();
-      }
-    }
-    const size_t last = window.end - 1;
-    const int64_t interval = run.times()[last] - run.times()[last - 1];
-    const double previous = run.values()[last - 1];
-    double result = run.values()[last];
-    const bool reset =
-        rate_ &&
-        (result < previous ||
-         (!run.starts().empty() &&
-          IsStartTimeReset(run.starts()[last - 1], run.times()[last - 1],
-                           run.starts()[last], run.times()[last])));
-    if (!reset) result -= previous;
-    if (rate_) result /= Seconds(interval);
-    out->SetFloat(step, result);
-    return absl::OkStatus();
-  }
-
- private:
-  QueryContext& context_;
-  const RangeCall& call_;
-  const bool rate_;
-};
-
-// resets and changes: counts of positions, known for the whole run at once.
-class Turns final : public RangeFunction {
- public:
-  explicit Turns(const RangeCall& call)
-      : call_(call), resets_(call.name == "resets") {}
-
-  absl::Status Begin(const SampleRun& run) override {
-    const auto& values = run.values();
-    turns_before_.assign(values.size() + 1, 0);
-    for (size_t i = 1; i < values.size(); ++i) {
-      turns_before_[i + 1] = turns_before_[i] + (IsTurn(run, i) ? 1 : 0);
-    }
-    return absl::OkStatus();
-  }
-
-  absl::Status Evaluate(const SampleRun& run, const Window& window,
-                        int64_t step, int64_t, StepSeries* out) override {
-    if (window.histograms() > 0) return HistogramsUnimplemented(call_.name);
-    size_t first = window.begin;
-    if (call_.edges == Edges::kAnchored) {
-      const auto& times = run.times();
-      if (times[window.end - 1] <= window.start_ms) return absl::OkStatus();
-      while (first + 1 < window.end && times[first + 1] <= window.start_ms) {
-        ++first;
-      }
-    }
-    out->SetFloat(step, static_cast<double>(turns_before_[window.end] -
-                                            turns_before_[first + 1]));
-    return absl::OkStatus();
-  }
-
- private:
-  bool IsTurn(const SampleRun& run, size_t i) const {
-    const double now = run.values()[i];
-    const double before = run.values()[i - 1];
-    if (resets_) {
-      return now < before ||
-             (!run.starts().empty() &&
-              IsStartTimeReset(run.starts()[i - 1], run.times()[i - 1],
-                               run.starts()[i], run.times()[i]));
-    }
-    return now != before && !(std::isnan(now) && std::isnan(before));
-  }
-
-  const RangeCall& call_;
-  const bool resets_;
-  std::vector<int64_t> turns_before_;  // [i]: turns at positions below i
 };
 
 }  // namespace
@@ -316,12 +404,6 @@ std::unique_ptr<RangeFunction> MakeRateFunction(QueryContext* context,
                                                 const RangeCall& call) {
   if (call.name == "rate" || call.name == "increase" || call.name == "delta") {
     return std::make_unique<Rate>(context, call);
-  }
-  if (call.name == "irate" || call.name == "idelta") {
-    return std::make_unique<LastTwo>(context, call);
-  }
-  if (call.name == "resets" || call.name == "changes") {
-    return std::make_unique<Turns>(call);
   }
   return nullptr;
 }

@@ -7,6 +7,7 @@
 
 #include "model/sample.h"
 #include "query/evaluator.h"
+#include "query/native_histogram.h"
 
 namespace vigie::query {
 namespace {
@@ -69,6 +70,36 @@ Seen Take(store::SampleBatch* batch, size_t index) {
   }
   return seen;
 }
+
+// Finds out, where no hint tells, whether a histogram came after a reset. Knows
+// the sample before within one series.
+class ResetFinder {
+ public:
+  explicit ResetFinder(const QueryContext& context)
+      : active_(context.finds_resets) {}
+
+  void Begin() { previous_.reset(); }
+  void Look(Seen* seen) {
+    if (!active_) return;
+    if (seen->histogram == nullptr) {
+      previous_.reset();
+      return;
+    }
+    const HistogramRef raw = seen->histogram;
+    if (previous_ != nullptr && raw->reset_hint == CounterResetHint::kUnknown) {
+      auto hinted = std::make_shared<FloatHistogram>(*raw);
+      hinted->reset_hint = IsReset(*previous_, *raw)
+                               ? CounterResetHint::kReset
+                               : CounterResetHint::kNotReset;
+      seen->histogram = std::move(hinted);
+    }
+    previous_ = raw;
+  }
+
+ private:
+  const bool active_;
+  HistogramRef previous_;
+};
 
 // The series that a selector matches, one after the other.
 class Selection {
@@ -142,7 +173,8 @@ class InstantStream final : public SeriesStream {
         selection_(std::move(selection)),
         shift_(shift),
         steps_(steps),
-        show_(show) {}
+        show_(show),
+        resets_(*context) {}
 
   absl::StatusOr<bool> Next(StepSeries* series) override {
     while (true) {
@@ -161,6 +193,7 @@ class InstantStream final : public SeriesStream {
   }
 
   absl::Status Read(StepSeries* series) {
+    resets_.Begin();
     Seen last;
     bool have = false;
     int64_t step = 0;
@@ -185,6 +218,7 @@ class InstantStream final : public SeriesStream {
       for (size_t i = 0; i < batch->times_ms.size(); ++i) {
         VIGIE_RETURN_IF_ERROR(settle(batch->times_ms[i], false));
         last = Take(batch, i);
+        resets_.Look(&last);
         have = true;
       }
     }
@@ -219,24 +253,29 @@ class InstantStream final : public SeriesStream {
   const TimeShift& shift_;
   const Steps steps_;
   const Show show_;
+  ResetFinder resets_;
 };
 
 class SelectedRuns final : public RunStream {
  public:
   SelectedRuns(QueryContext* context, Selection selection)
-      : context_(*context), selection_(std::move(selection)) {}
+      : context_(*context),
+        selection_(std::move(selection)),
+        resets_(*context) {}
 
   absl::StatusOr<bool> Next(SampleRun* run) override {
     VIGIE_ASSIGN_OR_RETURN(const bool more, selection_.NextSeries());
     if (!more) return false;
     run->Clear(&context_.account, selection_.labels(), false);
+    resets_.Begin();
     while (true) {
       VIGIE_ASSIGN_OR_RETURN(const bool another, selection_.NextBatch());
       if (!another) return true;
       store::SampleBatch* batch = selection_.batch();
       for (size_t i = 0; i < batch->times_ms.size(); ++i) {
-        const Seen seen = Take(batch, i);
+        Seen seen = Take(batch, i);
         if (seen.stale) continue;
+        resets_.Look(&seen);
         // Start times are a feature that Prometheus has behind a flag.
         const int64_t start = context_.options.experimental ? seen.start_ms : 0;
         VIGIE_RETURN_IF_ERROR(
@@ -250,6 +289,7 @@ class SelectedRuns final : public RunStream {
  private:
   QueryContext& context_;
   Selection selection_;
+  ResetFinder resets_;
 };
 
 // What the store may know of the windows of `range_ms` (0: of a newest sample),
@@ -294,8 +334,18 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectVector(
         "anchored modifier can only be used with a range selector");
   }
   if (selector.edges == Edges::kSmoothed) {
-    return absl::UnimplementedError(
-        "the smoothed modifier of an instant selector is not evaluated yet");
+    // Samples on both sides of a step, as far as lookback goes.
+    Window first =
+        WindowBounds(selector.shift, context->lookback_ms, steps.At(0));
+    Window last = WindowBounds(selector.shift, 0, steps.end_ms());
+    last.end_ms = SaturatingAdd(last.end_ms, context->lookback_ms);
+    VIGIE_ASSIGN_OR_RETURN(
+        Selection selection,
+        Selection::Make(context, selector, StoreRange(first, last),
+                        std::nullopt));
+    return Smoothed(
+        context, selector, steps,
+        std::make_unique<SelectedRuns>(context, std::move(selection)));
   }
   return SelectInstant(context, selector, steps, Show::kValues);
 }

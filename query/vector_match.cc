@@ -116,18 +116,11 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SetOperation(
   return StreamOf(std::move(all));
 }
 
-// One element at a step, on its way into an operator.
-struct Element {
-  Cell cell = Cell::kFloat;
-  double value = 0;
-};
-
-Element ElementOf(const StepSeries& series, int64_t step) {
-  return {.cell = series.cell(step), .value = series.value(step)};
-}
-
-std::string_view TypeOf(const Element& element) {
-  return element.cell == Cell::kHistogram ? "histogram" : "float";
+Operand OperandOf(const StepSeries& series, int64_t step) {
+  if (series.cell(step) != Cell::kHistogram) {
+    return {.value = series.value(step)};
+  }
+  return {.histogram = series.histogram(step).get()};
 }
 
 // Arithmetic and comparisons. "Many" is the left side unless group_right says
@@ -168,10 +161,10 @@ class VectorMatcher {
         bool matched = false;
         for (const size_t i : many) {
           if (!many_[i].present(step)) continue;
-          Element right{.cell = Cell::kFloat, .value = 0};
+          Operand right;
           const Labels* right_labels = nullptr;
           if (single != nullptr) {
-            right = ElementOf(*single, step);
+            right = OperandOf(*single, step);
             right_labels = &single->labels;
           } else if (fill_one.has_value()) {
             right.value = *fill_one;
@@ -181,16 +174,15 @@ class VectorMatcher {
           VIGIE_ASSIGN_OR_RETURN(
               const bool done,
               Combine(g, step, many_[i].labels, many_[i].drop_name,
-                      ElementOf(many_[i], step), right_labels, right, matched));
+                      OperandOf(many_[i], step), right_labels, right, matched));
           matched = matched || done;
         }
         if (single != nullptr && !matched && fill_many.has_value()) {
           const Labels left = SignatureOf(single->labels, matching_);
-          VIGIE_RETURN_IF_ERROR(
-              Combine(g, step, left, false,
-                      {.cell = Cell::kFloat, .value = *fill_many},
-                      &single->labels, ElementOf(*single, step), false)
-                  .status());
+          VIGIE_RETURN_IF_ERROR(Combine(g, step, left, false,
+                                        {.value = *fill_many}, &single->labels,
+                                        OperandOf(*single, step), false)
+                                    .status());
         }
       }
     }
@@ -234,21 +226,21 @@ class VectorMatcher {
   // False if the types do not fit, so that nothing was matched.
   absl::StatusOr<bool> Combine(size_t group, int64_t step,
                                const Labels& many_labels, bool drop_name,
-                               Element many, const Labels* one_labels,
-                               Element one, bool matched) {
-    const Element& lhs = swapped_ ? one : many;
-    const Element& rhs = swapped_ ? many : one;
+                               Operand many, const Labels* one_labels,
+                               Operand one, bool matched) {
+    const Operand& lhs = swapped_ ? one : many;
+    const Operand& rhs = swapped_ ? many : one;
     FloatResult result;
-    const bool trim = binary_.op == BinaryOp::kTrimUpper ||
-                      binary_.op == BinaryOp::kTrimLower;
-    if (lhs.cell == Cell::kFloat && rhs.cell == Cell::kFloat && !trim) {
+    HistogramRef histogram;
+    if (lhs.histogram == nullptr && rhs.histogram == nullptr &&
+        !IsTrim(binary_.op)) {
       result = FloatBinary(binary_.op, lhs.value, rhs.value);
     } else {
-      if (WorksOnHistograms(lhs, rhs)) {
-        return HistogramsUnimplemented(binary_.op);
-      }
-      InformOfTypes(&context_, binary_, TypeOf(lhs), TypeOf(rhs));
-      return false;
+      HistogramResult of_histograms =
+          HistogramBinary(&context_, binary_, lhs, rhs);
+      if (!of_histograms.fits) return false;
+      result.keep = of_histograms.keep;
+      histogram = std::move(of_histograms.histogram);
     }
     VIGIE_ASSIGN_OR_RETURN(Output * output,
                            Find(many_labels, one_labels, drop_name));
@@ -272,29 +264,14 @@ class VectorMatcher {
     }
     if (output->series.present(step)) return SameLabelsetError();
     output->series.drop_name = output->series.drop_name || output->drop_name;
-    output->series.SetFloat(
-        step, binary_.return_bool ? (result.keep ? 1 : 0) : result.value);
-    return true;
-  }
-
-  bool WorksOnHistograms(const Element& lhs, const Element& rhs) const {
-    const bool left = lhs.cell == Cell::kHistogram;
-    const bool right = rhs.cell == Cell::kHistogram;
-    switch (binary_.op) {
-      case BinaryOp::kAdd:
-      case BinaryOp::kSub:
-      case BinaryOp::kEqual:
-      case BinaryOp::kNotEqual:
-        return left && right;
-      case BinaryOp::kMul:
-        return left != right;
-      case BinaryOp::kDiv:
-      case BinaryOp::kTrimUpper:
-      case BinaryOp::kTrimLower:
-        return left && !right;
-      default:
-        return false;
+    if (histogram != nullptr) {
+      VIGIE_RETURN_IF_ERROR(
+          output->series.SetHistogram(step, std::move(histogram)));
+    } else {
+      output->series.SetFloat(
+          step, binary_.return_bool ? (result.keep ? 1 : 0) : result.value);
     }
+    return true;
   }
 
   // What the element of a pair is called. `one` is null if it was filled in.

@@ -1,9 +1,10 @@
 #include "server/json.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
+#include <vector>
+
+#include "model/histogram_buckets.h"
 
 namespace vigie::server {
 namespace {
@@ -60,78 +61,13 @@ void AppendEscaped(char c, std::string* out) {
   }
 }
 
-// The upper bound of bucket `index`, exclusive of the infinite one.
-double UpperBound(int32_t index, const FloatHistogram& histogram) {
-  if (histogram.schema == kCustomBucketsSchema) {
-    if (index < 0) return -HUGE_VAL;
-    const auto i = static_cast<size_t>(index);
-    return i < histogram.custom_values.size() ? histogram.custom_values[i]
-                                              : HUGE_VAL;
-  }
-  if (histogram.schema <= 0) {
-    const int64_t exponent = static_cast<int64_t>(index) << -histogram.schema;
-    // The last finite bucket ends at the largest double.
-    if (exponent == 1024) return std::numeric_limits<double>::max();
-    return std::ldexp(
-        1.0, static_cast<int>(std::clamp<int64_t>(exponent, -3000, 3000)));
-  }
-  const int32_t per_power = 1 << histogram.schema;
-  const int32_t in_power = index & (per_power - 1);
-  const int32_t exponent = index >> histogram.schema;
-  if (in_power == 0 && exponent == 1024) {
-    return std::numeric_limits<double>::max();
-  }
-  // Rounded once, from more bits than a double has: the bounds that
-  // Prometheus keeps in a table.
-  const auto fraction = static_cast<double>(
-      exp2l(static_cast<long double>(in_power) / per_power));
-  return std::ldexp(fraction, exponent);
-}
-
-struct Bucket {
-  double lower;
-  double upper;
-  bool lower_inclusive;
-  bool upper_inclusive;
-  double count;
-};
-
-// The non-empty buckets of one sign, by growing distance from zero.
-std::vector<Bucket> BucketsOf(const FloatHistogram& histogram, bool positive) {
-  const auto& spans =
-      positive ? histogram.positive_spans : histogram.negative_spans;
-  const auto& counts =
-      positive ? histogram.positive_buckets : histogram.negative_buckets;
-  const bool custom = histogram.schema == kCustomBucketsSchema;
-  std::vector<Bucket> buckets;
-  int32_t index = 0;
-  size_t next = 0;
-  for (const BucketSpan& span : spans) {
-    index += span.offset;
-    for (uint32_t i = 0; i < span.length && next < counts.size(); ++i) {
-      const double count = counts[next++];
-      const double near = UpperBound(index - 1, histogram);
-      const double far = UpperBound(index, histogram);
-      if (count != 0) {
-        Bucket bucket{positive ? near : -far, positive ? far : -near, false,
-                      false, count};
-        bucket.lower_inclusive = custom ? index == 0 : bucket.lower < 0;
-        bucket.upper_inclusive = custom || bucket.upper > 0;
-        buckets.push_back(bucket);
-      }
-      ++index;
-    }
-  }
-  return buckets;
-}
-
 void AppendQuoted(double value, std::string* out) {
   *out += '"';
   AppendFloatText(value, out);
   *out += '"';
 }
 
-void AppendBucket(const Bucket& bucket, std::string* out) {
+void AppendBucket(const HistogramBucket& bucket, std::string* out) {
   // 0: open on the left; 1: open on the right; 2: on both; 3: on neither.
   const char boundaries = bucket.lower_inclusive
                               ? (bucket.upper_inclusive ? '3' : '1')
@@ -276,14 +212,7 @@ void AppendHistogram(const FloatHistogram& histogram, std::string* out) {
   AppendQuoted(histogram.count, out);
   *out += ",\"sum\":";
   AppendQuoted(histogram.sum, out);
-  std::vector<Bucket> buckets = BucketsOf(histogram, false);
-  std::reverse(buckets.begin(), buckets.end());
-  if (histogram.zero_count != 0 && histogram.schema != kCustomBucketsSchema) {
-    buckets.push_back({-histogram.zero_threshold, histogram.zero_threshold,
-                       true, true, histogram.zero_count});
-  }
-  const std::vector<Bucket> positive = BucketsOf(histogram, true);
-  buckets.insert(buckets.end(), positive.begin(), positive.end());
+  const std::vector<HistogramBucket> buckets = BucketsOf(histogram);
   for (size_t i = 0; i < buckets.size(); ++i) {
     *out += i == 0 ? ",\"buckets\":[" : ",";
     AppendBucket(buckets[i], out);

@@ -123,13 +123,17 @@ TEST_F(EngineFunctionTest, SortsAnInstantAndWarnsInARange) {
                           "(1:5)"));
 }
 
-TEST_F(EngineFunctionTest, WhatIsMissingIsNamed) {
+TEST_F(EngineFunctionTest, ASmoothedSelectorIsOnTheLineBetweenSamples) {
   options_.experimental = true;
-  Load({{"__name__", "x"}}, 60'000, {1});
+  Load({{"__name__", "x"}}, 60'000, {1, 3});
 
-  EXPECT_THAT(
-      Instant("x smoothed", 0),
-      HasError(absl::StatusCode::kUnimplemented, HasSubstr("smoothed")));
+  EXPECT_EQ(At(0, "x smoothed"), "x 1");
+  EXPECT_EQ(At(15'000, "x smoothed"), "x 1.5");
+  EXPECT_EQ(At(60'000, "x smoothed"), "x 3");
+  // Behind the last sample it is the last one, as far as lookback goes.
+  EXPECT_EQ(At(100'000, "x smoothed"), "x 3");
+  EXPECT_EQ(At(360'000, "x smoothed"), "");
+  EXPECT_EQ(At(75'000, "x smoothed offset 1m"), "x 1.5");
 }
 
 TEST_F(EngineFunctionTest, InfoAddsTheLabelsThatDescribeASeries) {
