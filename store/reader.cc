@@ -75,7 +75,6 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
   selection->tenant = request.tenant.name;
   selection->range = request.range;
   selection->hint = request.hint;
-  selection->horizon = horizon_(request.tenant.name);
   selection->account = context.account;
   selection->stop = context.stop;
   selection->metrics = &metrics_;
@@ -125,6 +124,9 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
       }
     }
   }
+  // Not before the blocks: what a merge took from them in between would be
+  // a hole among what is older and waits for its window to go.
+  selection->horizon = horizon_(request.tenant.name);
   const std::vector<std::vector<Matcher>> selectors = {request.matchers};
   LeftSeries left(selection->blocks->index(), selection->tenant, selectors,
                   std::move(known), context);

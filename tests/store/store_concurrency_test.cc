@@ -1,9 +1,9 @@
-// Appends of every kind, seals, merges, deletes, snapshots and queries at once.
-// Each series has one writer, whose n-th sample follows from n, so that an
-// answer can be held against what had been acknowledged when the query began
-// and what had been sent when it ended.
+// Appends of every kind, seals, merges, deletes, retention, snapshots and
+// queries at once. Each series has one writer, whose n-th sample follows from
+// n, so that an answer can be held against what had been acknowledged when the
+// query began and what had been sent when it ended.
 //
-// VIGIE_CONCURRENCY_SECONDS=3600 runs an hour.
+// VIGIE_CONCURRENCY_SECONDS=3600 runs an hour of each test.
 #include <gmock/gmock.h>
 
 #include <array>
@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "store/windows.h"
 #include "tests/store/batch_maker.h"
 #include "tests/support/status_matchers.h"
 
@@ -26,6 +27,8 @@ using ::vigie::testing::IsOk;
 constexpr size_t kWriters = 3;
 constexpr int64_t kStepMs = 60'000;
 constexpr int64_t kEnded = int64_t{1} << 60;
+// What retention keeps where there is one, in samples.
+constexpr int64_t kKept = 100;
 // How far back most queries look, in samples.
 constexpr int64_t kLookback = 1'500;
 // A churning series ends after so many samples and is never seen again.
@@ -33,8 +36,9 @@ constexpr int64_t kGeneration = 40;
 constexpr std::array<std::string_view, 4> kKinds = {"float", "integer",
                                                     "histogram", "delta"};
 
+// Of each of the two tests: a minute together under a sanitizer.
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int kSeconds = 20;
+constexpr int kSeconds = 30;
 #else
 constexpr int kSeconds = 4;
 #endif
@@ -107,6 +111,7 @@ class StoreConcurrencyTest : public StoreTest {
   struct Moment {
     int64_t acknowledged = 0;
     int64_t deleted = 0;
+    int64_t first_kept = 0;
   };
 
   StoreConcurrencyTest() {
@@ -119,8 +124,11 @@ class StoreConcurrencyTest : public StoreTest {
   void Write(size_t w, std::stop_token stop) {
     for (int64_t n = 1; !stop.stop_requested() && !HasFailure(); ++n) {
       AwaitOthers(n);
-      // It may go back a little, as clocks do.
-      clock_.SetNowMs(std::max(clock_.NowMs(), TimeOf(n)));
+      {
+        // Retention that goes back would bring something back.
+        std::lock_guard lock(clock_mutex_);
+        clock_.SetNowMs(std::max(clock_.NowMs(), TimeOf(n)));
+      }
       writers_[w].sent = n;
       const AppendOutcome outcome = Append(BatchOf(w, n));
       EXPECT_THAT(outcome.status, IsOk());
@@ -145,7 +153,13 @@ class StoreConcurrencyTest : public StoreTest {
   }
 
   Moment Now(size_t w) const {
-    return {writers_[w].done(), writers_[w].deleted};
+    return {writers_[w].done(), writers_[w].deleted, FirstKept()};
+  }
+
+  // The first sample that retention leaves now.
+  int64_t FirstKept() const {
+    if (options_.store.retention_ms == 0) return 0;
+    return (clock_.NowMs() - options_.store.retention_ms - kNowMs) / kStepMs;
   }
 
   // One series of a writer against the moments around the query. Gives the
@@ -153,7 +167,7 @@ class StoreConcurrencyTest : public StoreTest {
   int64_t CheckSeries(size_t w, std::string_view kind, const Moment& before,
                       int64_t from,
                       const std::map<int64_t, std::string>& found) {
-    const int64_t deleting = writers_[w].deleting;
+    const int64_t gone = std::max(writers_[w].deleting.load(), FirstKept() - 1);
     int64_t first =
         found.empty() ? 0 : (found.begin()->first - kNowMs) / kStepMs;
     int64_t n = first - 1;
@@ -167,11 +181,13 @@ class StoreConcurrencyTest : public StoreTest {
       EXPECT_EQ(bytes.substr(skip), expected.substr(skip)) << kind << " " << n;
     }
     if (found.empty()) {
-      EXPECT_GE(deleting, before.acknowledged) << kind << " is lost";
+      EXPECT_GE(gone, before.acknowledged) << kind << " is lost";
       return 0;
     }
     EXPECT_GT(first, before.deleted) << kind << ": deleted and still there";
-    EXPECT_LE(first, std::max(deleting + 1, from)) << kind << " is lost";
+    EXPECT_GE(first, before.first_kept)
+        << kind << ": no longer kept, and there";
+    EXPECT_LE(first, std::max(gone + 1, from)) << kind << " is lost";
     EXPECT_GE(n, before.acknowledged) << kind << " is lost";
     EXPECT_LE(n, writers_[w].sent) << kind << " is made up";
     return n;
@@ -208,23 +224,36 @@ class StoreConcurrencyTest : public StoreTest {
     const size_t w = random() % kWriters;
     const int64_t ended = writers_[w].done() / kGeneration;
     if (ended == 0) return;
-    const int64_t first =
-        static_cast<int64_t>(random() % static_cast<uint64_t>(ended)) *
-        kGeneration;
+    // Retention leaves the last ones.
+    const int64_t back = static_cast<int64_t>(
+        random() % static_cast<uint64_t>(
+                       FirstKept() > 0 ? std::min<int64_t>(ended, 4) : ended));
+    const int64_t first = (ended - 1 - back) * kGeneration;
     const Labels labels = ChurningOf(w, first);
     std::vector<Matcher> matchers;
     for (const LabelView& label : labels) {
       matchers.push_back(Matcher::Equal(label.name, label.value));
     }
+    const int64_t kept_before = FirstKept();
     const Stored stored = StoredIn(store_->queryable(), {}, matchers);
-    ASSERT_TRUE(stored.contains(labels)) << labels.ToString();
-    const auto& samples = stored.at(labels);
+    const int64_t kept_after = FirstKept();
     // The very first sample is number 1.
-    EXPECT_EQ(samples.size(),
-              static_cast<size_t>(first == 0 ? kGeneration - 1 : kGeneration));
-    for (const auto& [time_ms, bytes] : samples) {
-      EXPECT_EQ(bytes, BytesOf("float", (time_ms - kNowMs) / kStepMs));
+    std::set<int64_t> missing;
+    for (int64_t n = std::max({first, kept_after, int64_t{1}});
+         n < first + kGeneration; ++n) {
+      missing.insert(n);
     }
+    const auto series = stored.find(labels);
+    if (series != stored.end()) {
+      for (const auto& [time_ms, bytes] : series->second) {
+        const int64_t n = (time_ms - kNowMs) / kStepMs;
+        EXPECT_EQ(bytes, BytesOf("float", n));
+        EXPECT_GE(n, std::max(first, kept_before));
+        EXPECT_LT(n, first + kGeneration);
+        missing.erase(n);
+      }
+    }
+    EXPECT_THAT(missing, ::testing::IsEmpty()) << labels.ToString();
   }
 
   // Whether the store does that yet.
@@ -239,10 +268,11 @@ class StoreConcurrencyTest : public StoreTest {
     std::lock_guard lock(delete_mutex_);
     const size_t w = random() % kWriters;
     const int64_t newest = writers_[w].done();
+    const bool keeps_all = options_.store.retention_ms == 0;
     const int64_t up_to =
         std::max(writers_[w].deleted + static_cast<int64_t>(random() % 50),
-                 newest - 2 * kLookback);
-    if (up_to > newest - 100) return;
+                 newest - (keeps_all ? 2 * kLookback : kKept));
+    if (up_to > newest - (keeps_all ? 100 : 50)) return;
     DeleteRequest request;
     for (const std::string_view kind : kKinds) {
       request.selectors.push_back({Matcher::Equal("__name__", kind),
@@ -287,7 +317,14 @@ class StoreConcurrencyTest : public StoreTest {
   }
 
   void Operate(std::mt19937_64& random) {
-    switch (random() % 8) {
+    switch (random() % 9) {
+      case 8:
+        // Only once a whole window is past it, it drops something.
+        sweeps_ +=
+            options_.store.retention_ms != 0 &&
+            NearestWindowOf(TimeOf(FirstKept())) != NearestWindowOf(kNowMs);
+        EXPECT_THAT(store_->ApplyRetention(), IsOk());
+        return;
       case 0:
         return Snapshot(static_cast<int>(snapshot_number_++));
       case 1:
@@ -307,7 +344,8 @@ class StoreConcurrencyTest : public StoreTest {
     for (const Progressed& writer : writers_) {
       if (writer.done() < 2 * kGeneration) return false;
     }
-    return queries_ > 1 && seals_ > 1 && snapshots_ > 0;
+    return queries_ > 1 && seals_ > 1 && snapshots_ > 0 &&
+           (options_.store.retention_ms == 0 || sweeps_ > 0);
   }
 
   template <class Action>
@@ -317,13 +355,16 @@ class StoreConcurrencyTest : public StoreTest {
     });
   }
 
+  void Run();
+
   std::mutex delete_mutex_;
+  std::mutex clock_mutex_;
   std::array<Progressed, kWriters> writers_;
   std::atomic<int> queries_{0}, seals_{0}, merges_{0}, deletes_{0};
-  std::atomic<int> snapshots_{0}, snapshot_number_{0};
+  std::atomic<int> snapshots_{0}, snapshot_number_{0}, sweeps_{0};
 };
 
-TEST_F(StoreConcurrencyTest, EveryAnswerIsWhatTheStoreHeldMeanwhile) {
+void StoreConcurrencyTest::Run() {
   const char* asked = std::getenv("VIGIE_CONCURRENCY_SECONDS");
   const auto end = std::chrono::steady_clock::now() +
                    std::chrono::seconds(asked ? std::atoi(asked) : kSeconds);
@@ -360,11 +401,18 @@ TEST_F(StoreConcurrencyTest, EveryAnswerIsWhatTheStoreHeldMeanwhile) {
   int64_t acknowledged = 0;
   for (const Progressed& writer : writers_) acknowledged += writer.done();
   std::printf(
-      "%lld batches, %d queries, %d seals, %d merges, %d deletes, %d "
-      "snapshots\n",
+      "%lld batches, %d queries, %d seals, %d merges, %d deletes, %d sweeps, "
+      "%d snapshots\n",
       static_cast<long long>(acknowledged), queries_.load(), seals_.load(),
-      merges_.load(), deletes_.load(), snapshots_.load());
+      merges_.load(), deletes_.load(), sweeps_.load(), snapshots_.load());
   EXPECT_TRUE(EnoughHappened());
+}
+
+TEST_F(StoreConcurrencyTest, EveryAnswerIsWhatTheStoreHeldMeanwhile) { Run(); }
+
+TEST_F(StoreConcurrencyTest, EveryAnswerEndsWhereRetentionBeginsAndHasNoHole) {
+  options_.store.retention_ms = kKept * kStepMs;
+  Run();
 }
 
 }  // namespace
