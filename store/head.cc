@@ -14,8 +14,44 @@ namespace {
 // Of a series that spans more days, the days are not told apart.
 constexpr int32_t kDaysListed = 1000;
 
-// The samples of neighbouring series lie anywhere in memory.
-constexpr size_t kPrefetchAhead = 8;
+// A head is larger than the caches, and between two batches of the same series
+// all others are touched. So what a sample will touch is fetched before it is
+// its turn: its series first, and then where that says that its samples are,
+// which is anywhere in memory.
+constexpr size_t kSeriesAhead = 24;
+constexpr size_t kSamplesAhead = 8;
+
+// The page of one id after another, which are mostly on the same.
+class PageCursor {
+ public:
+  PageCursor(const PageTable& pages, uint64_t of, uint64_t index)
+      : pages_(pages), of_(of), index_(index) {}
+
+  // Null if there is none, or if it is of another share.
+  SeriesPage* At(uint64_t id) {
+    if (PageOf(id) != number_) {
+      number_ = PageOf(id);
+      page_ = of_ > 1 && number_ % of_ != index_ ? nullptr : pages_.Find(id);
+    }
+    return page_;
+  }
+
+ private:
+  const PageTable& pages_;
+  const uint64_t of_, index_;
+  uint64_t number_ = ~uint64_t{0};
+  SeriesPage* page_ = nullptr;
+};
+
+void PrefetchSeries(const SeriesPage* page, size_t slot) {
+  if (page == nullptr) return;
+  __builtin_prefetch(&page->series[slot], 1);
+  if (page->open != nullptr) page->open->chunks[slot].Prefetch();
+}
+void PrefetchSamples(const SeriesPage* page, size_t slot) {
+  if (page == nullptr || page->open == nullptr) return;
+  page->open->chunks[slot].PrefetchSamples();
+}
 
 absl::Status UnknownSeries(uint64_t id) {
   return absl::DataLossError(
@@ -124,8 +160,18 @@ absl::Status Head::ApplyColumns(const BatchRecord::Columns<Value>& samples,
                                 Share* share, Note note) {
   SeriesPage* page = nullptr;
   uint64_t page_number = 0;
+  PageCursor series_ahead(pages_, share->of, share->index);
+  PageCursor samples_ahead(pages_, share->of, share->index);
   for (size_t i = 0; i < samples.size(); ++i) {
     const uint64_t id = samples.ids[i];
+    if (i + kSeriesAhead < samples.size()) {
+      const uint64_t soon = samples.ids[i + kSeriesAhead];
+      PrefetchSeries(series_ahead.At(soon), SlotOf(soon));
+    }
+    if (i + kSamplesAhead < samples.size()) {
+      const uint64_t soon = samples.ids[i + kSamplesAhead];
+      PrefetchSamples(samples_ahead.At(soon), SlotOf(soon));
+    }
     if (page == nullptr || page_number != PageOf(id)) {
       page_number = PageOf(id);
       if (share->of > 1 && page_number % share->of != share->index) {
@@ -136,12 +182,6 @@ absl::Status Head::ApplyColumns(const BatchRecord::Columns<Value>& samples,
       if (page == nullptr) return UnknownSeries(id);
       if (page->epoch != epoch_) Freeze(page);
       if (page->open == nullptr) page->open = std::make_unique<OpenPage>();
-    }
-    if (i + kPrefetchAhead < samples.size()) {
-      const uint64_t soon = samples.ids[i + kPrefetchAhead];
-      if (PageOf(soon) == page_number) {
-        page->open->chunks[SlotOf(soon)].Prefetch();
-      }
     }
     const uint64_t bit = BitOf(id);
     if ((page->used & bit) == 0) return UnknownSeries(id);
