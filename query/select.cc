@@ -78,6 +78,7 @@ class ResetFinder {
   explicit ResetFinder(const QueryContext& context)
       : active_(context.finds_resets) {}
 
+  bool active() const { return active_; }
   void Begin() { previous_.reset(); }
   void Look(Seen* seen) {
     if (!active_) return;
@@ -215,8 +216,15 @@ class InstantStream final : public SeriesStream {
       VIGIE_ASSIGN_OR_RETURN(const bool more, selection_.NextBatch());
       if (!more) break;
       store::SampleBatch* batch = selection_.batch();
-      for (size_t i = 0; i < batch->times_ms.size(); ++i) {
-        VIGIE_RETURN_IF_ERROR(settle(batch->times_ms[i], false));
+      const std::vector<int64_t>& times = batch->times_ms;
+      // What no step sees is not looked at.
+      int64_t sees_ms = step < steps_.count && !resets_.active()
+                            ? Reference(step)
+                            : std::numeric_limits<int64_t>::min();
+      for (size_t i = 0; i < times.size(); ++i) {
+        if (i + 1 < times.size() && times[i + 1] <= sees_ms) continue;
+        VIGIE_RETURN_IF_ERROR(settle(times[i], false));
+        if (step < steps_.count && !resets_.active()) sees_ms = Reference(step);
         last = Take(batch, i);
         resets_.Look(&last);
         have = true;
@@ -272,12 +280,19 @@ class SelectedRuns final : public RunStream {
       VIGIE_ASSIGN_OR_RETURN(const bool another, selection_.NextBatch());
       if (!another) return true;
       store::SampleBatch* batch = selection_.batch();
+      // Start times are a feature that Prometheus has behind a flag.
+      const bool starts =
+          context_.options.experimental && !batch->starts_ms.empty();
+      if (batch->kind == store::SampleKind::kFloat && !starts) {
+        resets_.Begin();
+        VIGIE_RETURN_IF_ERROR(run->AddFloats(batch->times_ms, batch->values));
+        continue;
+      }
       for (size_t i = 0; i < batch->times_ms.size(); ++i) {
         Seen seen = Take(batch, i);
         if (seen.stale) continue;
         resets_.Look(&seen);
-        // Start times are a feature that Prometheus has behind a flag.
-        const int64_t start = context_.options.experimental ? seen.start_ms : 0;
+        const int64_t start = starts ? seen.start_ms : 0;
         VIGIE_RETURN_IF_ERROR(
             seen.histogram == nullptr
                 ? run->AddFloat(seen.time_ms, seen.value, start)

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "model/sample.h"
+
 namespace vigie::query {
 namespace {
 
@@ -112,11 +114,11 @@ void SampleRun::Clear(ByteAccount* account, Labels new_labels,
   histogram_charge_ = Charge(account);
 }
 
-absl::Status SampleRun::Reserve() {
-  const size_t samples = times_.size() + histogram_times_.size();
-  if (samples < charged_samples_) return absl::OkStatus();
+absl::Status SampleRun::Reserve(size_t more) {
+  const size_t samples = times_.size() + histogram_times_.size() + more;
+  if (samples <= charged_samples_) return absl::OkStatus();
   // Vectors double: charge for what they are going to hold.
-  const size_t target = std::max<size_t>(64, 2 * charged_samples_);
+  const size_t target = std::max({size_t{64}, samples, 2 * charged_samples_});
   VIGIE_RETURN_IF_ERROR(charge_.Add(
       static_cast<int64_t>((target - charged_samples_) * kSampleBytes)));
   charged_samples_ = target;
@@ -125,7 +127,7 @@ absl::Status SampleRun::Reserve() {
 
 absl::Status SampleRun::AddFloat(int64_t time_ms, double value,
                                  int64_t start_ms) {
-  VIGIE_RETURN_IF_ERROR(Reserve());
+  VIGIE_RETURN_IF_ERROR(Reserve(1));
   if (start_ms != 0 && starts_.empty()) starts_.resize(times_.size());
   times_.push_back(time_ms);
   values_.push_back(value);
@@ -133,9 +135,26 @@ absl::Status SampleRun::AddFloat(int64_t time_ms, double value,
   return absl::OkStatus();
 }
 
+absl::Status SampleRun::AddFloats(const std::vector<int64_t>& times_ms,
+                                  const std::vector<double>& values) {
+  VIGIE_RETURN_IF_ERROR(Reserve(times_ms.size()));
+  if (std::none_of(values.begin(), values.end(), IsStaleMarker)) {
+    times_.insert(times_.end(), times_ms.begin(), times_ms.end());
+    values_.insert(values_.end(), values.begin(), values.end());
+  } else {
+    for (size_t i = 0; i < times_ms.size(); ++i) {
+      if (IsStaleMarker(values[i])) continue;
+      times_.push_back(times_ms[i]);
+      values_.push_back(values[i]);
+    }
+  }
+  if (!starts_.empty()) starts_.resize(times_.size());
+  return absl::OkStatus();
+}
+
 absl::Status SampleRun::AddHistogram(int64_t time_ms, HistogramRef histogram,
                                      int64_t start_ms) {
-  VIGIE_RETURN_IF_ERROR(Reserve());
+  VIGIE_RETURN_IF_ERROR(Reserve(1));
   VIGIE_RETURN_IF_ERROR(histogram_charge_.Add(BytesOf(*histogram)));
   if (start_ms != 0 && histogram_starts_.empty()) {
     histogram_starts_.resize(histogram_times_.size());

@@ -137,6 +137,9 @@ class SampleRun {
  public:
   void Clear(ByteAccount* account, Labels labels, bool drop_name);
   absl::Status AddFloat(int64_t time_ms, double value, int64_t start_ms);
+  // Those of them that are not staleness markers; starts unknown.
+  absl::Status AddFloats(const std::vector<int64_t>& times_ms,
+                         const std::vector<double>& values);
   absl::Status AddHistogram(int64_t time_ms, HistogramRef histogram,
                             int64_t start_ms);
 
@@ -159,7 +162,7 @@ class SampleRun {
   bool drop_name = false;
 
  private:
-  absl::Status Reserve();
+  absl::Status Reserve(size_t more);
 
   std::vector<int64_t> times_;
   std::vector<double> values_;
