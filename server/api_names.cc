@@ -10,33 +10,12 @@
 #include "query/parser/parser.h"
 #include "server/api_v1.h"
 #include "server/json.h"
+#include "server/openmetrics_export.h"
 #include "server/parameters.h"
 #include "server/result_json.h"
 
 namespace vigie::server {
 namespace {
-
-std::string_view MetricTypeName(MetricType type) {
-  switch (type) {
-    case MetricType::kCounter:
-      return "counter";
-    case MetricType::kGauge:
-      return "gauge";
-    case MetricType::kHistogram:
-      return "histogram";
-    case MetricType::kGaugeHistogram:
-      return "gaugehistogram";
-    case MetricType::kSummary:
-      return "summary";
-    case MetricType::kInfo:
-      return "info";
-    case MetricType::kStateSet:
-      return "stateset";
-    case MetricType::kUnknown:
-      break;
-  }
-  return "unknown";
-}
 
 struct Listing {
   TimeRange range;
@@ -202,7 +181,7 @@ ApiV1::Answer ApiV1::Metadata(const HttpRequest& request, const Form& form) {
       if (held >= limit_per_metric) continue;
       const vigie::Metadata& metadata = found[i].metadata;
       data += fmt::format("{}{{\"type\":\"{}\",\"help\":", held > 0 ? "," : "",
-                          MetricTypeName(metadata.type));
+                          MetricTypeText(metadata.type));
       AppendJsonString(metadata.help, &data);
       data += ",\"unit\":";
       AppendJsonString(metadata.unit, &data);

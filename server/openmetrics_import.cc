@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,9 @@ namespace {
 constexpr size_t kPieceBytes = 16 << 20;
 constexpr size_t kLineBytesMax = 1 << 20;
 constexpr std::string_view kEnd = "# EOF\n";
+constexpr size_t kBatchExemplars = 1'000;
+// Of a series in a piece; the store keeps fewer.
+constexpr size_t kExemplarsKept = 64;
 
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
@@ -29,6 +33,7 @@ struct CloseFile {
 struct Collected {
   Labels labels;
   std::vector<Sample> samples;
+  std::vector<Exemplar> exemplars;
 };
 
 store::SampleBatch BatchOf(std::vector<Sample> samples) {
@@ -55,14 +60,19 @@ class OpenMetricsImport::Impl {
       : total(total), path_(std::move(path)), file_(file) {}
 
   absl::StatusOr<bool> Next(store::ImportedSeries* series);
+  absl::StatusOr<bool> NextNotes(store::AppendBatch* batch);
 
   uint64_t read = 0;
   const uint64_t total;
 
  private:
+  enum class What { kSamples, kNotes };
+  // Until something is collected that was not given yet; false at the end.
+  absl::StatusOr<bool> Collect(What what);
   // Whole lines into piece_; false at the end of the file.
   absl::StatusOr<bool> ReadPiece();
-  absl::Status ParsePiece();
+  absl::Status ParsePiece(What what);
+  void Tell(const collector::TextEntry& entry);
 
   const std::string path_;
   const std::unique_ptr<std::FILE, CloseFile> file_;
@@ -73,6 +83,7 @@ class OpenMetricsImport::Impl {
   bool ended_ = false;     // "# EOF" was read
   std::vector<Collected> collected_;
   size_t given_ = 0;
+  std::map<std::string, Metadata> metadata_;
 };
 
 absl::StatusOr<bool> OpenMetricsImport::Impl::ReadPiece() {
@@ -100,7 +111,7 @@ absl::StatusOr<bool> OpenMetricsImport::Impl::ReadPiece() {
   return !piece_.empty();
 }
 
-absl::Status OpenMetricsImport::Impl::ParsePiece() {
+absl::Status OpenMetricsImport::Impl::ParsePiece(What what) {
   if (ended_) {
     return absl::InvalidArgumentError(
         fmt::format("{}:{}: nothing may follow # EOF", path_, lines_ + 1));
@@ -134,12 +145,14 @@ absl::Status OpenMetricsImport::Impl::ParsePiece() {
     if (!*more) break;
     if (entry.kind != collector::TextEntry::Kind::kSample) {
       by_text.clear();  // the type decides how labels are written
+      if (what == What::kNotes) Tell(entry);
       continue;
     }
     if (!entry.time_ms) {
       return placed(absl::InvalidArgumentError(
           ToAbsl(parser.PlaceOf(entry) + ": a sample without a time")));
     }
+    if (what == What::kNotes && entry.exemplar.empty()) continue;
     const auto [known, is_new] =
         by_text.try_emplace(std::string(entry.series), collected_.size());
     if (is_new) {
@@ -149,9 +162,24 @@ absl::Status OpenMetricsImport::Impl::ParsePiece() {
       }
       LabelsBuilder builder;
       for (const auto& [name, value] : labels) builder.Set(name, value);
-      collected_.push_back({builder.Build(), {}});
+      collected_.push_back({builder.Build(), {}, {}});
     }
-    collected_[known->second].samples.push_back({*entry.time_ms, entry.value});
+    Collected& one = collected_[known->second];
+    if (what == What::kSamples) {
+      one.samples.push_back({*entry.time_ms, entry.value});
+      continue;
+    }
+    Exemplar exemplar;
+    if (absl::Status status = parser.ReadExemplar(entry, &exemplar);
+        !status.ok()) {
+      return placed(status);
+    }
+    if (!entry.exemplar_time_ms) exemplar.time_ms = *entry.time_ms;
+    one.exemplars.push_back(std::move(exemplar));
+    if (one.exemplars.size() > 2 * kExemplarsKept) {
+      one.exemplars.erase(one.exemplars.begin(),
+                          one.exemplars.end() - kExemplarsKept);
+    }
   }
   const size_t type = piece_.rfind("\n# TYPE ");
   if (type != std::string::npos || piece_.starts_with("# TYPE ")) {
@@ -162,9 +190,18 @@ absl::Status OpenMetricsImport::Impl::ParsePiece() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> OpenMetricsImport::Impl::Next(
-    store::ImportedSeries* series) {
-  *series = {};
+void OpenMetricsImport::Impl::Tell(const collector::TextEntry& entry) {
+  Metadata& metadata = metadata_[entry.metric];
+  if (entry.kind == collector::TextEntry::Kind::kType) {
+    metadata.type = entry.type;
+  } else if (entry.kind == collector::TextEntry::Kind::kHelp) {
+    metadata.help = entry.text;
+  } else {
+    metadata.unit = entry.text;
+  }
+}
+
+absl::StatusOr<bool> OpenMetricsImport::Impl::Collect(What what) {
   while (given_ == collected_.size()) {
     collected_.clear();
     given_ = 0;
@@ -174,12 +211,40 @@ absl::StatusOr<bool> OpenMetricsImport::Impl::Next(
       return absl::InvalidArgumentError(fmt::format(
           "{}:{}: # EOF is missing: the text was cut short", path_, lines_));
     }
-    VIGIE_RETURN_IF_ERROR(ParsePiece());
+    VIGIE_RETURN_IF_ERROR(ParsePiece(what));
   }
+  return true;
+}
+
+absl::StatusOr<bool> OpenMetricsImport::Impl::Next(
+    store::ImportedSeries* series) {
+  *series = {};
+  VIGIE_ASSIGN_OR_RETURN(const bool more, Collect(What::kSamples));
+  if (!more) return false;
   Collected& one = collected_[given_++];
   series->labels = std::move(one.labels);
   series->batches.push_back(BatchOf(std::move(one.samples)));
   return true;
+}
+
+absl::StatusOr<bool> OpenMetricsImport::Impl::NextNotes(
+    store::AppendBatch* batch) {
+  while (batch->exemplars.size() < kBatchExemplars) {
+    VIGIE_ASSIGN_OR_RETURN(const bool more, Collect(What::kNotes));
+    if (!more) break;
+    Collected& one = collected_[given_++];
+    const auto series = static_cast<uint32_t>(batch->series.size());
+    batch->series.push_back({std::move(one.labels), {}});
+    for (Exemplar& exemplar : one.exemplars) {
+      batch->exemplars.push_back({series, std::move(exemplar)});
+    }
+  }
+  if (!batch->exemplars.empty()) return true;
+  for (auto& [metric, metadata] : std::exchange(metadata_, {})) {
+    if (metadata == Metadata()) continue;  // says nothing
+    batch->metadata.push_back({metric, std::move(metadata)});
+  }
+  return !batch->metadata.empty();
 }
 
 OpenMetricsImport::OpenMetricsImport(Tenant tenant, std::unique_ptr<Impl> impl)
@@ -205,6 +270,11 @@ absl::StatusOr<std::unique_ptr<OpenMetricsImport>> OpenMetricsImport::Open(
 
 absl::StatusOr<bool> OpenMetricsImport::Next(store::ImportedSeries* series) {
   return impl_->Next(series);
+}
+absl::StatusOr<bool> OpenMetricsImport::NextNotes(store::AppendBatch* batch) {
+  *batch = {};
+  batch->tenant = tenant_;
+  return impl_->NextNotes(batch);
 }
 uint64_t OpenMetricsImport::bytes_read() const { return impl_->read; }
 uint64_t OpenMetricsImport::bytes_total() const { return impl_->total; }

@@ -1,7 +1,8 @@
 // OpenMetricsImport reads a file of OpenMetrics text, each sample with its
 // time, as `promtool tsdb create-blocks-from openmetrics` does, piece by piece:
 // some lines of it and the series in them are in memory, never the whole.
-// Exemplars and metadata are left out.
+// Samples are what a source of an import gives; exemplars and metadata take a
+// second reading, as they go through the appender.
 // Thread-compatible.
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "store/appender.h"
 #include "store/operations.h"
 
 namespace vigie::server {
@@ -23,6 +25,11 @@ class OpenMetricsImport final : public store::ImportSource {
 
   const Tenant& tenant() const override { return tenant_; }
   absl::StatusOr<bool> Next(store::ImportedSeries* series) override;
+
+  // Replaces `*batch` by some exemplars, or, at last, by all metadata; false at
+  // the end. Of many exemplars of a series the last ones. Of one object either
+  // this or Next is called.
+  absl::StatusOr<bool> NextNotes(store::AppendBatch* batch);
 
   uint64_t bytes_read() const;
   uint64_t bytes_total() const;

@@ -147,7 +147,9 @@ absl::StatusOr<std::string> Inspect(store::Store& store) {
 json TransferJson(const TransferOutcome& outcome) {
   return {{"series", outcome.series},
           {"samples", outcome.samples},
-          {"samples_refused", outcome.samples_refused}};
+          {"samples_refused", outcome.samples_refused},
+          {"exemplars", outcome.exemplars},
+          {"metadata", outcome.metadata}};
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "server/json.h"
+#include "server/openmetrics_export.h"
 #include "server/openmetrics_import.h"
 #include "store/prometheus_block.h"
 
@@ -70,6 +71,38 @@ absl::Status ImportBlock(store::Store& store, const std::string& path,
   return ImportFrom(store, *block, of_block, outcome);
 }
 
+// Exemplars and metadata, as from any other sender, once the samples are there.
+absl::Status ImportNotes(store::Store& store, const std::string& path,
+                         const Tenant& tenant, const store::Progress& progress,
+                         TransferOutcome* outcome) {
+  VIGIE_ASSIGN_OR_RETURN(const auto text,
+                         OpenMetricsImport::Open(path, tenant));
+  store::AppendBatch notes;
+  uint64_t refused = 0;
+  std::string example;
+  while (true) {
+    VIGIE_RETURN_IF_ERROR(progress.Stopped());
+    VIGIE_ASSIGN_OR_RETURN(const bool more, text->NextNotes(&notes));
+    if (!more) break;
+    const store::AppendOutcome taken =
+        store::AppendAndWait(store.appender(), std::move(notes));
+    VIGIE_RETURN_IF_ERROR(Prefixed(path, taken.status));
+    outcome->exemplars += taken.exemplars_accepted;
+    outcome->metadata += taken.metadata_accepted;
+    for (const store::Refusal& refusal : taken.refusals) {
+      refused += refusal.count;
+      if (example.empty()) example = refusal.example;
+    }
+    progress.Report("exemplars", text->bytes_read(), text->bytes_total(),
+                    "bytes");
+  }
+  if (refused > 0) {
+    progress.Warn(fmt::format("{}: {} exemplars or metadata refused, as {}",
+                              path, refused, example));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ImportText(store::Store& store, const std::string& path,
                         const Tenant& tenant, const store::Progress& progress,
                         TransferOutcome* outcome) {
@@ -80,7 +113,8 @@ absl::Status ImportText(store::Store& store, const std::string& path,
                        std::string_view) {
     progress.Report(what, text->bytes_read(), text->bytes_total(), "bytes");
   };
-  return ImportFrom(store, *text, of_text, outcome);
+  VIGIE_RETURN_IF_ERROR(ImportFrom(store, *text, of_text, outcome));
+  return ImportNotes(store, path, tenant, progress, outcome);
 }
 
 // Collects text and hands it on in pieces.
@@ -103,11 +137,12 @@ class DataWriter {
 struct Lines {
   uint64_t written = 0;
   uint64_t left_out = 0;
+  uint64_t exemplars = 0;
+  uint64_t exemplars_left_out = 0;
 };
 
-void AppendOpenMetrics(const std::string& series,
-                       const store::SampleBatch& batch, std::string* out,
-                       Lines* lines) {
+void AppendOpenMetrics(const store::SampleBatch& batch, SeriesLines* series,
+                       std::string* out, Lines* lines) {
   if (batch.kind != store::SampleKind::kFloat) {
     lines->left_out += batch.times_ms.size();
     return;
@@ -117,12 +152,7 @@ void AppendOpenMetrics(const std::string& series,
       ++lines->left_out;
       continue;
     }
-    *out += series;
-    *out += ' ';
-    AppendFloatText(batch.values[i], out);
-    *out += ' ';
-    AppendTimestamp(batch.times_ms[i], out);
-    *out += '\n';
+    series->Add(batch.times_ms[i], batch.values[i], out);
     ++lines->written;
   }
 }
@@ -180,6 +210,18 @@ json HistogramOf(const Histogram& histogram) {
   return out;
 }
 
+json ObjectOf(const Labels& labels) {
+  json out = json::object();
+  for (const LabelView& label : labels) {
+    out[std::string(label.name)] = label.value;
+  }
+  return out;
+}
+
+std::string LineOf(const json& object) {
+  return object.dump(-1, ' ', false, json::error_handler_t::replace) + '\n';
+}
+
 void AppendJsonLine(const json& metric, const store::SampleBatch& batch,
                     std::string* out, Lines* lines) {
   json line{{"metric", metric}, {"timestamps", batch.times_ms}};
@@ -195,9 +237,19 @@ void AppendJsonLine(const json& metric, const store::SampleBatch& batch,
                                     "float_histograms"};
   line[kNames[static_cast<size_t>(batch.kind)]] = std::move(values);
   if (!batch.starts_ms.empty()) line["starts"] = batch.starts_ms;
-  *out += line.dump(-1, ' ', false, json::error_handler_t::replace);
-  *out += '\n';
+  *out += LineOf(line);
   lines->written += batch.times_ms.size();
+}
+
+std::string ExemplarsLine(const json& metric,
+                          const std::vector<Exemplar>& exemplars) {
+  json list = json::array();
+  for (const Exemplar& one : exemplars) {
+    list.push_back({{"labels", ObjectOf(one.labels)},
+                    {"value", NumberOf(one.value)},
+                    {"timestamp", one.time_ms}});
+  }
+  return LineOf({{"metric", metric}, {"exemplars", std::move(list)}});
 }
 
 class Exporter {
@@ -224,11 +276,20 @@ class Exporter {
     for (const std::string& warning : metrics.warnings) {
       progress_.Warn(warning);
     }
+    VIGIE_ASSIGN_OR_RETURN(std::vector<store::MetricMetadata> metadata,
+                           store_.queryable().ListMetadata(
+                               tenant_, "", {&account, progress_.stop}));
+    if (as_json_ && selectors_.empty()) AppendJson(metadata);
+    MetadataLines about(std::move(metadata));
     for (size_t i = 0; i < metrics.names.size(); ++i) {
+      if (!as_json_) about.Before(metrics.names[i], writer_.text());
       VIGIE_RETURN_IF_ERROR(ExportMetric(metrics.names[i], account));
       progress_.Report("exporting", i + 1, metrics.names.size(), "metrics");
     }
-    if (!as_json_) *writer_.text() += "# EOF\n";
+    if (!as_json_) {
+      if (selectors_.empty()) about.Rest(writer_.text());
+      *writer_.text() += "# EOF\n";
+    }
     VIGIE_RETURN_IF_ERROR(writer_.Flush(0));
     if (lines_.left_out > 0) {
       progress_.Warn(fmt::format(
@@ -236,10 +297,32 @@ class Exporter {
           "histograms nor staleness markers; the format jsonl has them",
           lines_.left_out));
     }
-    return TransferOutcome{series_, lines_.written, lines_.left_out};
+    if (lines_.exemplars_left_out > 0) {
+      progress_.Warn(fmt::format(
+          "{} exemplars left out, as OpenMetrics text has one a sample and "
+          "their series have fewer; the format jsonl has them",
+          lines_.exemplars_left_out));
+    }
+    if (about.units_left_out() > 0) {
+      progress_.Warn(fmt::format(
+          "{} units left out, as OpenMetrics text allows no blank in them",
+          about.units_left_out()));
+    }
+    return TransferOutcome{series_, lines_.written, lines_.left_out,
+                           lines_.exemplars};
   }
 
  private:
+  void AppendJson(const std::vector<store::MetricMetadata>& all) {
+    for (const store::MetricMetadata& one : all) {
+      *writer_.text() += LineOf({{"metadata",
+                                  {{"metric", one.metric},
+                                   {"type", MetricTypeText(one.metadata.type)},
+                                   {"help", one.metadata.help},
+                                   {"unit", one.metadata.unit}}}});
+    }
+  }
+
   absl::Status ExportMetric(const std::string& metric, ByteAccount& account) {
     std::vector<std::vector<Matcher>> selectors = selectors_;
     if (selectors.empty()) selectors.emplace_back();
@@ -254,28 +337,56 @@ class Exporter {
       for (const std::string& warning : snapshot->warnings()) {
         progress_.Warn(warning);
       }
+      VIGIE_ASSIGN_OR_RETURN(
+          std::vector<store::ExemplarSeries> traced,
+          store_.queryable().Exemplars(tenant_, request_.range, {matchers},
+                                       {&account, progress_.stop}));
+      auto next = traced.begin();  // both are in order of labels
       for (size_t i = 0; i < snapshot->size(); ++i) {
         const Labels& labels = snapshot->labels(i);
         if (selectors.size() > 1 && !written.insert(labels.bytes()).second) {
           continue;
         }
-        VIGIE_RETURN_IF_ERROR(ExportSamples(labels, *snapshot->Samples(i)));
+        while (next != traced.end() && next->series < labels) {
+          VIGIE_RETURN_IF_ERROR(ExportBare(*next++, &written));
+        }
+        std::vector<Exemplar> exemplars;
+        if (next != traced.end() && next->series == labels) {
+          exemplars = std::move(next++->exemplars);
+        }
+        VIGIE_RETURN_IF_ERROR(
+            ExportSamples(labels, std::move(exemplars), *snapshot->Samples(i)));
+      }
+      while (next != traced.end()) {
+        VIGIE_RETURN_IF_ERROR(ExportBare(*next++, &written));
       }
     }
     return absl::OkStatus();
   }
 
-  absl::Status ExportSamples(const Labels& labels,
-                             store::SampleIterator& samples) {
-    std::string text;
-    json metric = json::object();
+  // A series with exemplars and without samples in the range, unless another
+  // selector had it.
+  absl::Status ExportBare(const store::ExemplarSeries& one,
+                          std::set<std::string>* written) {
+    if (!written->insert(one.series.bytes()).second) return absl::OkStatus();
     if (as_json_) {
-      for (const LabelView& label : labels) {
-        metric[std::string(label.name)] = label.value;
-      }
+      *writer_.text() += ExemplarsLine(ObjectOf(one.series), one.exemplars);
+      lines_.exemplars += one.exemplars.size();
     } else {
-      text = labels.ToString();
+      lines_.exemplars_left_out += one.exemplars.size();
     }
+    return writer_.Flush(kDataBytes);
+  }
+
+  absl::Status ExportSamples(const Labels& labels,
+                             std::vector<Exemplar> exemplars,
+                             store::SampleIterator& samples) {
+    const json metric = as_json_ ? ObjectOf(labels) : json();
+    if (as_json_ && !exemplars.empty()) {
+      *writer_.text() += ExemplarsLine(metric, exemplars);
+    }
+    lines_.exemplars += exemplars.size();
+    SeriesLines series(as_json_ ? "" : labels.ToString(), std::move(exemplars));
     const uint64_t before = lines_.written;
     store::SampleBatch batch;
     while (true) {
@@ -285,9 +396,14 @@ class Exporter {
       if (as_json_) {
         AppendJsonLine(metric, batch, writer_.text(), &lines_);
       } else {
-        AppendOpenMetrics(text, batch, writer_.text(), &lines_);
+        AppendOpenMetrics(batch, &series, writer_.text(), &lines_);
       }
       VIGIE_RETURN_IF_ERROR(writer_.Flush(kDataBytes));
+    }
+    if (!as_json_) {
+      const uint64_t left = series.Finish(writer_.text());
+      lines_.exemplars -= left;
+      lines_.exemplars_left_out += left;
     }
     if (lines_.written > before) ++series_;
     return absl::OkStatus();

@@ -13,6 +13,8 @@ struct TransferOutcome {
   uint64_t series = 0;
   uint64_t samples = 0;
   uint64_t samples_refused = 0;  // export: not expressible in the format
+  uint64_t exemplars = 0;        // taken or written
+  uint64_t metadata = 0;         // import: metrics that something is told about
 };
 
 // Takes in what is at each path: a block of Prometheus or a directory of
@@ -23,8 +25,9 @@ absl::StatusOr<TransferOutcome> ImportPaths(store::Store& store,
                                             const store::Progress& progress);
 
 // The samples of the series that match any of the selectors (none: all), in
-// `request.range`, through OnData. Formats: "openmetrics", floats alone; and
-// "jsonl", everything, bit for bit: docs/formats/export.md.
+// `request.range`, through OnData, with exemplars and metadata. Formats:
+// "openmetrics", floats alone; and "jsonl", everything, bit for bit:
+// docs/formats/export.md.
 absl::StatusOr<TransferOutcome> ExportSeries(store::Store& store,
                                              const OperationRequest& request,
                                              OperationSink& sink,

@@ -222,7 +222,7 @@ class Import(unittest.TestCase):
                       "jsonl", "shop_odd", "--start", str(self.begin), "--end",
                       str(self.begin + HOUR))
         values = [v for line in out.splitlines()
-                  for v in json.loads(line)["values"]]
+                  for v in json.loads(line).get("values", [])]
         self.assertEqual(len(values), HOUR // STEP)
         self.assertEqual(set(map(str, values)),
                          {"NaN", "+Inf", "-Inf", "-0.0", "5e-324",
