@@ -20,6 +20,8 @@ namespace vigie::testing {
 
 inline constexpr int64_t kNowMs = 1'700'000'000'000;
 inline constexpr int64_t kIntervalMs = 15'000;
+inline constexpr uint64_t kSeed = 20261121;
+inline constexpr int kSamples = 121;  // of half an hour, and one before
 
 class JudgeFixture : public ::testing::Test {
  protected:
@@ -75,6 +77,18 @@ inline canary::MetricRequest Metric(canary::MetricKind kind,
   request.canary = metric + R"({version="v2"})";
   if (kind == canary::MetricKind::kRatio) request.events = R"({code="500"})";
   return request;
+}
+
+inline Labels Requests(const std::string& version, const std::string& code) {
+  return {{"__name__", "requests_total"},
+          {"job", "shop"},
+          {"instance", version},
+          {"version", version},
+          {"code", code}};
+}
+
+inline canary::ReasonCode CodeOf(const canary::MetricVerdict& verdict) {
+  return verdict.reasons.back().code;
 }
 
 }  // namespace vigie::testing
