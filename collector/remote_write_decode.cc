@@ -26,8 +26,7 @@ struct SeriesBytes {
   // The label fields, if they all stand at the beginning of `body`.
   std::string_view labels;
   bool plain = false;
-  bool guessed = false;  // where the labels end is as it was last time
-  int64_t index = 0;     // in the message
+  int64_t index = 0;  // in the message
 };
 
 bool ReadPair(WireReader reader, LabelView* label, const char** error,
@@ -165,31 +164,24 @@ class Decoder {
   }
 
   void Gather(std::string_view body) {
-    together_[gathered_++] = {body, {}, false, false, series_index_++};
+    together_[gathered_++] = {body, {}, false, series_index_++};
     if (gathered_ == together_.size()) ReadTogether();
   }
 
   // Decodes the gathered series, those with an alias by their reference.
   void ReadTogether() {
     const size_t count = std::exchange(gathered_, 0);
-    sizes_.fill(0);
-    if (message_.aliases != nullptr) {
-      message_.aliases->Expect(cursor_, {sizes_.data(), count});
-    }
     for (size_t i = 0; i < count; ++i) {
       SeriesBytes& series = together_[i];
-      series.guessed = FindPoints(&series, sizes_[i]);
-      if (!series.guessed) FindLabels(&series);
-      aliases_[i] = AliasOf(series);
-      const size_t size = series.labels.size();
-      sizes_[i] = size <= UINT16_MAX ? static_cast<uint16_t>(size) : 0;
+      FindLabels(&series);
+      aliases_[i] =
+          series.plain && message_.aliases != nullptr
+              ? message_.aliases->AliasOf(series.labels, message_.salt)
+              : SeriesAlias{};
     }
     if (message_.aliases != nullptr) {
       message_.aliases->Find({aliases_.data(), count}, &cursor_,
-                             {refs_.data(), count}, {sizes_.data(), count});
-    }
-    for (size_t i = 0; i < count; ++i) {
-      if (together_[i].guessed && refs_[i].id == 0) LookAgain(i);
+                             {refs_.data(), count});
     }
     for (size_t i = 0; i < count && out_.ok(); ++i) {
       if (refs_[i].id == 0) {
@@ -200,42 +192,6 @@ class Decoder {
         ReadPlainPoints(together_[i]);
       }
     }
-  }
-
-  SeriesAlias AliasOf(const SeriesBytes& series) const {
-    return series.plain && message_.aliases != nullptr
-               ? message_.aliases->AliasOf(series.labels, message_.salt)
-               : SeriesAlias{};
-  }
-
-  // Whether nothing but points comes after the first `size` bytes: then these
-  // are the labels if they have the alias of a known series, which were found
-  // label by label. As long as each label's end says where the next begins, the
-  // processor has to wait for one after the other.
-  static bool FindPoints(SeriesBytes* series, size_t size) {
-    if (size == 0 || size >= series->body.size()) return false;
-    const char* p = series->body.data() + size;
-    const char* const end = series->body.data() + series->body.size();
-    std::string_view bytes;
-    while (p != end && IsPointTag(*p)) {
-      if ((p = TakeBytes(p + 1, end, &bytes)) == nullptr) return false;
-    }
-    if (p != end) return false;
-    series->labels = series->body.substr(0, size);
-    series->plain = true;
-    return true;
-  }
-
-  // A series that is not known by the labels that were guessed.
-  void LookAgain(size_t i) {
-    SeriesBytes& series = together_[i];
-    const std::string_view guess = std::exchange(series.labels, {});
-    series.plain = false;
-    FindLabels(&series);
-    if (series.plain && series.labels.size() == guess.size()) return;
-    aliases_[i] = AliasOf(series);
-    SeriesAliases::Cursor alone;
-    message_.aliases->Find({&aliases_[i], 1}, &alone, {&refs_[i], 1});
   }
 
   // Labels first, then points, in the forms that TakeBytes knows: what every
@@ -390,7 +346,6 @@ class Decoder {
   std::array<SeriesBytes, kSeriesTogether> together_;
   std::array<SeriesAlias, kSeriesTogether> aliases_;
   std::array<store::SeriesRef, kSeriesTogether> refs_;
-  std::array<uint16_t, kSeriesTogether> sizes_;  // of labels
   std::vector<LabelView> labels_;  // of a new series; kept for its memory
 };
 

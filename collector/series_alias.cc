@@ -49,10 +49,10 @@ SeriesAlias SeriesAliases::SaltOf(std::string_view door,
   return AliasOf(text, {});
 }
 
-uint16_t SeriesAliases::Generation() const {
+uint32_t SeriesAliases::Generation() const {
   const int64_t length_ns = std::max<int64_t>(
       1, absl::ToInt64Nanoseconds(options_.idle) / kGenerationsIdle);
-  return static_cast<uint16_t>(clock_.MonotonicNs() / length_ns);
+  return static_cast<uint32_t>(clock_.MonotonicNs() / length_ns);
 }
 
 size_t SeriesAliases::Home(const SeriesAlias& alias, const Shard& shard) {
@@ -94,19 +94,9 @@ void SeriesAliases::ProbeDeferred(std::span<const SeriesAlias> aliases) {
   }
 }
 
-void SeriesAliases::Expect(const Cursor& cursor, std::span<uint16_t> sizes) {
-  MutexLock lock(mutex_);
-  uint32_t index = cursor.last;
-  for (uint16_t& size : sizes) {
-    if (index != kNone) index = At(index).next;
-    size = index == kNone ? 0 : At(index).size;
-  }
-}
-
 size_t SeriesAliases::Find(std::span<const SeriesAlias> aliases, Cursor* cursor,
-                           std::span<store::SeriesRef> refs,
-                           std::span<const uint16_t> sizes) {
-  const uint16_t now = Generation();
+                           std::span<store::SeriesRef> refs) {
+  const uint32_t now = Generation();
   MutexLock lock(mutex_);
   found_.assign(aliases.size(), kNone);
   deferred_.clear();
@@ -144,7 +134,6 @@ size_t SeriesAliases::Find(std::span<const SeriesAlias> aliases, Cursor* cursor,
     Entry& entry = At(index);
     refs[i] = {entry.ref};
     if (entry.used != now) entry.used = now;
-    if (!sizes.empty() && entry.size != sizes[i]) entry.size = sizes[i];
     if (before != kNone && At(before).next != index) At(before).next = index;
     before = index;
     ++count;
@@ -157,7 +146,7 @@ void SeriesAliases::Learn(std::span<const SeriesAlias> aliases,
                           std::span<const store::SeriesRef> given,
                           std::span<const store::SeriesRef> refs) {
   if (std::equal(given.begin(), given.end(), refs.begin(), refs.end())) return;
-  const uint16_t now = Generation();
+  const uint32_t now = Generation();
   MutexLock lock(mutex_);
   uint32_t before = kNone;
   for (size_t i = 0; i < refs.size(); ++i) {
@@ -176,11 +165,11 @@ void SeriesAliases::Learn(std::span<const SeriesAlias> aliases,
   }
 }
 
-uint32_t SeriesAliases::Insert(const SeriesAlias& alias, uint16_t now) {
+uint32_t SeriesAliases::Insert(const SeriesAlias& alias, uint32_t now) {
   for (int i = 0; i < kAgedPerInsert; ++i) Advance(now);
   const uint32_t index = TakeIndex(now);
   if (index == kNone) return kNone;
-  At(index) = {alias, 0, kNone, now, 0};
+  At(index) = {alias, 0, kNone, now};
   Shard& shard = ShardOf(alias);
   if ((shard.count + 1) * kLoadDenominator >
       shard.slots.size() * kLoadNumerator) {
@@ -194,14 +183,13 @@ uint32_t SeriesAliases::Insert(const SeriesAlias& alias, uint16_t now) {
   return index;
 }
 
-uint32_t SeriesAliases::TakeIndex(uint16_t now) {
+uint32_t SeriesAliases::TakeIndex(uint32_t now) {
   if (free_.empty() && entries_ >= options_.entries_max) {
     // All in use: the first old one, else the one asked for longest ago.
     uint32_t oldest = kNone;
     for (int i = 0; i < kAgedWhenFull && free_.empty() && entries_ > 0; ++i) {
       const uint32_t at = hand_ < entries_ ? hand_ : 0;
-      if (!Advance(now) &&
-          (oldest == kNone || Age(At(at), now) > Age(At(oldest), now))) {
+      if (!Advance(now) && (oldest == kNone || At(at).used < At(oldest).used)) {
         oldest = at;
       }
     }
@@ -220,12 +208,12 @@ uint32_t SeriesAliases::TakeIndex(uint16_t now) {
 }
 
 // Looks at one entry; true if it was old and has made room.
-bool SeriesAliases::Advance(uint16_t now) {
+bool SeriesAliases::Advance(uint32_t now) {
   if (entries_ == 0) return false;
   if (hand_ >= entries_) hand_ = 0;
   const uint32_t index = hand_++;
   const Entry& entry = At(index);
-  if (entry.ref == 0 || Age(entry, now) <= kGenerationsIdle) return false;
+  if (entry.ref == 0 || now - entry.used <= kGenerationsIdle) return false;
   Erase(index);
   return true;
 }

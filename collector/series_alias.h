@@ -51,16 +51,10 @@ class SeriesAliases {
     uint32_t last = kNone;
   };
 
-  // Of how many bytes the next aliases were made last time, 0 where that is not
-  // known: a sender's series mostly come in the same order.
-  void Expect(const Cursor& cursor, std::span<uint16_t> sizes);
-
   // Writes the reference of each alias to `refs`, id 0 where there is none.
-  // Calls for one request share a cursor. Returns how many were found. `sizes`
-  // is for Expect, parallel or empty.
+  // Calls for one request share a cursor. Returns how many were found.
   size_t Find(std::span<const SeriesAlias> aliases, Cursor* cursor,
-              std::span<store::SeriesRef> refs,
-              std::span<const uint16_t> sizes = {});
+              std::span<store::SeriesRef> refs);
 
   // Takes over what a store answered: `refs` as in AppendOutcome, `given` what
   // Find had said. All three are parallel.
@@ -81,8 +75,7 @@ class SeriesAliases {
     SeriesAlias alias;
     uint64_t ref = 0;       // 0: free
     uint32_t next = kNone;  // the entry that followed last time
-    uint16_t used = 0;      // the last generation that asked for it
-    uint16_t size = 0;      // see Expect
+    uint32_t used = 0;      // the last generation that asked for it
   };
   struct Shard {
     std::vector<uint32_t> slots;  // linear probing; index of an entry or kNone
@@ -105,18 +98,13 @@ class SeriesAliases {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void ProbeDeferred(std::span<const SeriesAlias> aliases)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  uint32_t Insert(const SeriesAlias& alias, uint16_t now)
+  uint32_t Insert(const SeriesAlias& alias, uint32_t now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  uint32_t TakeIndex(uint16_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  bool Advance(uint16_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  uint32_t TakeIndex(uint32_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  bool Advance(uint32_t now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Erase(uint32_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Grow(Shard* shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // They wrap around after years; all that then happens to an entry that was
-  // not asked for in all that time is that it stays a little longer.
-  uint16_t Generation() const;
-  static uint16_t Age(const Entry& entry, uint16_t now) {
-    return static_cast<uint16_t>(now - entry.used);
-  }
+  uint32_t Generation() const;
 
   const SeriesAliasOptions options_;
   const Clock& clock_;

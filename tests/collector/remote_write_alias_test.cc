@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "collector/remote_write.h"
-#include "collector/remote_write_batch.h"
 #include "collector/remote_write_decode.h"
 #include "prometheus/remote/write.pb.h"
 #include "tests/collector/remote_write_fixture.h"
@@ -61,46 +60,6 @@ TEST_F(RemoteWriteTest, ASeriesThatTheStoreForgotIsTakenByItsLabels) {
 
   EXPECT_NE(given, then);
   EXPECT_THAT(StoredSamples(appender_.store), SizeIs(1));
-}
-
-// The end of a series' labels is guessed from what stood there last time; here
-// the guess points into a label, from where on the bytes are a field of points.
-TEST_F(RemoteWriteTest, AWrongGuessOfWhereLabelsEndIsSeen) {
-  const auto send = [this](int step, const std::string& last_name) {
-    pb::WriteRequest request;
-    for (size_t i = 0; i < kSeriesTogether; ++i) {
-      const std::string name = "m" + std::to_string(i);
-      AddSample(AddSeries(&request, {{"__name__", name}}), 1, kT + step);
-    }
-    AddSample(AddSeries(&request, {{"__name__", last_name}}), 2, kT + step);
-    EXPECT_EQ(Send(request).status, 204);
-    return request.timeseries(static_cast<int>(kSeriesTogether)).ByteSizeLong();
-  };
-  const auto last_series = [this] {
-    return appender_.batches.back().series.at(kSeriesTogether);
-  };
-  // A tag and a length before a name that begins at byte 14 of the series.
-  const size_t labels_end = 15;
-  const size_t size = send(1, "b????");
-  std::string other = "b\x1a?bb";
-  other[2] = static_cast<char>(size - labels_end - 2);
-  send(2, "a");  // its labels end at byte 15
-  send(3, "a");
-  const store::SeriesRef known = last_series().ref;
-
-  send(4, other);
-  const store::BatchSeries fresh = last_series();
-  send(5, other);
-  const store::SeriesRef again = last_series().ref;
-
-  EXPECT_NE(known.id, 0u);
-  EXPECT_EQ(fresh.ref.id, 0u);
-  EXPECT_EQ(fresh.labels, Labels({{"__name__", other}}));
-  EXPECT_NE(again.id, 0u);
-  EXPECT_NE(again.id, known.id);
-  EXPECT_THAT(StoredSamples(appender_.store),
-              ::testing::Contains(
-                  Pair(::testing::_, "1700000000004 2 1700000000005 2")));
 }
 
 TEST_F(RemoteWriteTest, AnAliasIsOfItsTenant) {

@@ -56,24 +56,6 @@ TEST_F(SeriesAliasesTest, GivesWhatTheStoreAnswered) {
   EXPECT_EQ(aliases_.size(), 3u);
 }
 
-TEST_F(SeriesAliasesTest, ExpectsTheSizesOfThoseThatFollowedLastTime) {
-  const auto keys = AliasesOf(0, 4);
-  Learn(keys, 7);
-  std::vector<SeriesRef> refs(4);
-  SeriesAliases::Cursor cursor;
-  const std::vector<uint16_t> given = {10, 20, 30, 40};
-  aliases_.Find(keys, &cursor, refs, given);
-  SeriesAliases::Cursor next;
-  aliases_.Find({&keys[0], 1}, &next, {refs.data(), 1});
-
-  std::vector<uint16_t> sizes(5, 1), unknown(1, 1);
-  aliases_.Expect(next, sizes);
-  aliases_.Expect({}, unknown);
-
-  EXPECT_THAT(sizes, ElementsAre(20, 30, 40, 0, 0));
-  EXPECT_THAT(unknown, ElementsAre(0));
-}
-
 TEST_F(SeriesAliasesTest, KeepsDoorsAndTenantsApart) {
   const SeriesAlias here = aliases_.AliasOf("x", salt_);
 
