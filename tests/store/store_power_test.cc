@@ -6,6 +6,7 @@
 // VIGIE_POWER_SEEDS=10000 runs as many seeds; VIGIE_POWER_FIRST=N starts at N.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <latch>
@@ -33,6 +34,11 @@ class Lives {
     options_.store.seal_interval_ms = 86'400'000;
     options_.store.chunk_samples_max = 16;
     options_.store.retention_ms = kRetentionMs;
+    // Then merges write them too.
+    if (seed % 2 == 0) {
+      options_.store.rollups = {{300'000, 2 * kRetentionMs, {}},
+                                {3'600'000, 0, {}}};
+    }
     options_.files = &disk_.files();
     options_.blocks_env = disk_.env();
   }
@@ -65,6 +71,7 @@ class Lives {
     Check();
     EXPECT_THAT(store_->Seal(), IsOk());
     Check();
+    if (!options_.store.rollups.empty()) CheckRollups();
     store_.reset();
   }
 
@@ -72,6 +79,7 @@ class Lives {
   uint64_t cuts() const { return cuts_; }
   uint64_t operations() const { return operations_; }
   uint64_t cuts_while_opening() const { return cuts_while_opening_; }
+  uint64_t buckets() const { return buckets_; }
 
  private:
   uint64_t Below(uint64_t n) { return random_() % n; }
@@ -186,6 +194,60 @@ class Lives {
     }
   }
 
+  // Newest values by way of buckets, where the day is merged, and by samples.
+  void CheckRollups() {
+    EXPECT_THAT(store_->Compact({}), IsOk());
+    Check();
+    const auto outcome = store_->Verify(
+        {}, [](const std::string& damage) { ADD_FAILURE() << damage; });
+    EXPECT_THAT(outcome.status(), IsOk());
+    const auto report = store_->Inspect();
+    ASSERT_THAT(report.status(), IsOk());
+    for (const RollupReport& rollup : report->rollups) {
+      buckets_ += rollup.buckets;
+    }
+    constexpr int64_t kHourMs = 3'600'000;
+    const int64_t last_ms = maker_.now_ms() / kHourMs * kHourMs;
+    const int64_t first_ms = last_ms - kRetentionMs + 24 * kHourMs;
+    const SelectRequest whole{
+        {}, {.min_ms = first_ms - kHourMs + 1, .max_ms = last_ms}, {}};
+    SelectRequest hinted = whole;
+    hinted.hint = WindowHint{"max_over_time", first_ms, kHourMs, kHourMs};
+    EXPECT_EQ(MaximaOf(hinted), MaximaOf(whole));
+  }
+  // Of floats, by series and hour.
+  std::map<std::pair<Labels, int64_t>, uint64_t> MaximaOf(
+      const SelectRequest& request) {
+    std::map<std::pair<Labels, int64_t>, double> maxima;
+    ByteAccount account("query", int64_t{1} << 32);
+    const auto snapshot = store_->queryable().Select(request, {&account, {}});
+    EXPECT_THAT(snapshot.status(), IsOk());
+    if (!snapshot.ok()) return {};
+    for (size_t i = 0; i < (*snapshot)->size(); ++i) {
+      const auto samples = (*snapshot)->Samples(i);
+      SampleBatch batch;
+      while (true) {
+        const auto more = samples->Next(&batch);
+        EXPECT_THAT(more.status(), IsOk());
+        if (!more.ok() || !*more) break;
+        for (size_t k = 0; k < batch.values.size(); ++k) {
+          const double value = batch.values[k];
+          if (std::isnan(value)) continue;
+          const auto [it, is_new] = maxima.emplace(
+              std::pair((*snapshot)->labels(i),
+                        (batch.times_ms[k] + 3'599'999) / 3'600'000),
+              value);
+          if (!is_new) it->second = std::max(it->second, value);
+        }
+      }
+      EXPECT_THAT(samples->warnings(), ::testing::IsEmpty());
+    }
+    std::map<std::pair<Labels, int64_t>, uint64_t> bits;
+    // 0 and -0 are as large.
+    for (const auto& [at, value] : maxima) bits[at] = BitsOf(value + 0.0);
+    return bits;
+  }
+
   void WriteRecords() {
     const uint64_t number = ++records_;
     const absl::Status status =
@@ -246,6 +308,7 @@ class Lives {
   enum class Fate { kThere, kGone, kEither };
   std::map<int64_t, Fate> doomed_;  // by time
   uint64_t operations_ = 0;
+  uint64_t buckets_ = 0;  // of rollups, at the end
   uint64_t cuts_ = 0;
   uint64_t cuts_while_opening_ = 0;
   std::unique_ptr<LocalStore> store_;
@@ -262,7 +325,7 @@ TEST(StorePowerTest, EveryPromiseIsKeptOverPowerCutsAndKills) {
   const uint64_t first = FromEnvironment("VIGIE_POWER_FIRST", 1);
   const uint64_t seeds = FromEnvironment("VIGIE_POWER_SEEDS", 300);
   uint64_t acknowledged = 0, applied = 0, unapplied = 0;
-  uint64_t cuts = 0, while_opening = 0, operations = 0;
+  uint64_t cuts = 0, while_opening = 0, operations = 0, buckets = 0;
   for (uint64_t seed = first; seed < first + seeds; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Lives lives(seed);
@@ -273,19 +336,21 @@ TEST(StorePowerTest, EveryPromiseIsKeptOverPowerCutsAndKills) {
     unapplied += lives.promises().unapplied();
     cuts += lives.cuts();
     operations += lives.operations();
+    buckets += lives.buckets();
     while_opening += lives.cuts_while_opening();
   }
   spdlog::set_level(level);
   if (HasFailure()) return;
   std::printf(
       "%llu seeds: %llu batches acknowledged, %llu unanswered and applied, "
-      "%llu not; %llu merges, deletions and sweeps; %llu ends while running, "
-      "%llu while opening\n",
+      "%llu not; %llu merges, deletions and sweeps; %llu buckets; %llu ends "
+      "while running, %llu while opening\n",
       static_cast<unsigned long long>(seeds),
       static_cast<unsigned long long>(acknowledged),
       static_cast<unsigned long long>(applied),
       static_cast<unsigned long long>(unapplied),
       static_cast<unsigned long long>(operations),
+      static_cast<unsigned long long>(buckets),
       static_cast<unsigned long long>(cuts),
       static_cast<unsigned long long>(while_opening));
   // The dice must have shown all of it, or this test shows nothing. Threads
@@ -293,6 +358,7 @@ TEST(StorePowerTest, EveryPromiseIsKeptOverPowerCutsAndKills) {
   // that.
   EXPECT_GT(acknowledged, 20 * seeds);
   EXPECT_GT(operations, 3 * seeds);
+  EXPECT_GT(buckets, seeds);
   EXPECT_GT(applied, 0u);
   EXPECT_GT(unapplied, seeds / 20);
   EXPECT_GT(cuts, seeds / 2);
