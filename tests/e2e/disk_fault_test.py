@@ -4,7 +4,8 @@ A tmpfs of a few MiB is filled by a file beside the data directory: pushes are
 refused with the cause, queries go on, and once the file is gone everything is
 taken again by the same process. The same with RLIMIT_NOFILE. On a file system
 mounted read-only it does not start, and says why. Afterwards a new process finds
-what was acknowledged, and nothing that was refused.
+what was acknowledged, and nothing that was refused. With `retention_bytes` a
+disk smaller than what is pushed never fills: the oldest days go.
 
 usage: disk_fault_test.py VIGIE
 Exit status 77: it may not mount here.
@@ -23,18 +24,24 @@ import time
 import urllib.parse
 
 import remote_write
+from remote_write_kinds import field, label_pair
 from server_process import Server
 
 DISK_MIB = 160
+# For retention by size.
+SMALL_MIB = 112
+RETENTION_MIB = 64
+DAYS = 4
+DAY_MIB = 32
 SECONDS_MAX = 60
 
 
 @contextlib.contextmanager
-def small_disk(directory):
+def small_disk(directory, mebibytes=DISK_MIB):
     path = os.path.join(directory, "disk")
     os.mkdir(path)
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_MIB}m", "tmpfs", path],
+        ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", path],
         capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         print(f"cannot mount: {mounted.stderr.strip()}")
@@ -62,6 +69,9 @@ class Client:
             [((("__name__", name), ("filler", "x" * 100), ("n", str(i))),
               [(now_ms - 1000 * k, value) for k in range(samples)])
              for i in range(series)])
+        return self.post(body)
+
+    def post(self, body):
         self.connection.request("POST", "/api/v1/write",
                                 remote_write.snappy(body),
                                 remote_write.HEADERS)
@@ -70,8 +80,11 @@ class Client:
 
     def count(self, name):
         """How many samples of the metric there are."""
-        form = urllib.parse.urlencode(
-            {"query": f"sum(count_over_time({name}[1h]))"})
+        return self.ask(f"sum(count_over_time({name}[1h]))", time.time())
+
+    def ask(self, query, seconds):
+        """A count at that time."""
+        form = urllib.parse.urlencode({"query": query, "time": seconds})
         self.connection.request("GET", "/api/v1/query?" + form)
         answer = json.loads(self.connection.getresponse().read())
         assert answer["status"] == "success", answer
@@ -94,10 +107,10 @@ class Client:
             time.sleep(0.05)
 
 
-def configuration(directory):
+def configuration(directory, more=""):
     path = os.path.join(directory, "vigie.yml")
     with open(path, "w") as file:
-        file.write("storage:\n  seal_interval: 200ms\n"
+        file.write(f"storage:\n  seal_interval: 200ms\n{more}"
                    "self_monitoring:\n  enabled: false\n")
     return path
 
@@ -214,6 +227,73 @@ def out_of_descriptors(vigie, directory):
     print("out of descriptors: recovered without a restart")
 
 
+def body_of_noise(times_ms, series):
+    """Values that no codec makes smaller, eight bytes each."""
+    parts = [b"\x10" + remote_write.varint(t) for t in times_ms]
+    sizes = [bytes((9 + len(part),)) for part in parts]
+    whole = []
+    for number in range(series):
+        values = os.urandom(8 * len(times_ms))
+        # No staleness marker among them, whatever the dice say.
+        samples = b"".join(
+            b"\x12" + sizes[i] + b"\x09" + values[8 * i:8 * i + 7] + b"\x40" +
+            parts[i] for i in range(len(times_ms)))
+        labels = b"".join(field(1, label_pair(*pair)) for pair in (
+            ("__name__", "noise"), ("n", str(number))))
+        whole.append(field(1, labels + samples))
+    return b"".join(whole)
+
+
+def retention_by_size(vigie, directory):
+    config = configuration(
+        directory, f"  retention_bytes: {RETENTION_MIB}MiB\n"
+        "  out_of_order_window: 7d\n")
+    log = os.path.join(directory, "size.log")
+    day_ms = 86_400_000
+    today = int(time.time() * 1000) // day_ms
+    series, pieces = 20, 96
+    step = DAY_MIB * (1 << 20) // 8 // series // pieces
+    with small_disk(directory, SMALL_MIB) as disk:
+        data = os.path.join(disk, "data")
+        pushed = {}
+        fullest = 0.0
+
+        def found(client, day):
+            """The day's samples; (00:00, 24:00], as ranges are."""
+            return client.ask("sum(count_over_time(noise[1d]))",
+                              (day + 1) * day_ms / 1000)
+
+        with Server(vigie, data, config, log) as server:
+            client = Client(server)
+            for day in range(today - DAYS, today):
+                for piece in range(pieces):
+                    begin = day * day_ms + piece * (day_ms // pieces) + 1
+                    times = [begin + i * (day_ms // pieces // step)
+                             for i in range(step)]
+                    status, text = client.post(body_of_noise(times, series))
+                    expect(status in (200, 204), f"{status} {text}")
+                    usage = os.statvfs(disk)
+                    fullest = max(fullest, 1 - usage.f_bavail / usage.f_blocks)
+                pushed[day] = pieces * series * step
+                expect(found(client, day) == pushed[day],
+                       f"the newest day: {found(client, day)} of {pushed}")
+            client.until("the oldest day to go",
+                         lambda: found(client, today - DAYS) == 0)
+            for metric in ("seal", "merge"):
+                expect(client.metric(f"vigie_store_{metric}_failures_total")
+                       == 0, f"a {metric} has failed")
+        with Server(vigie, data, config, log) as server:
+            left = [found(Client(server), day) for day in sorted(pushed)]
+            expect(left[-1] == pushed[today - 1], f"after a kill: {left}")
+            expect(2 * sum(left) <= sum(pushed.values()), f"too much: {left}")
+            # Whole days go, the oldest first.
+            expect(left == sorted(left) and
+                   set(left) == {0, pushed[today - 1]}, f"in part: {left}")
+    print(f"retention by size: {DAYS * DAY_MIB} MiB pushed to a disk of "
+          f"{SMALL_MIB} MiB, at most {fullest:.0%} full, nothing refused; "
+          f"{sum(map(bool, left))} days are left")
+
+
 def main():
     vigie = sys.argv[1]
     if os.geteuid() != 0:
@@ -221,7 +301,8 @@ def main():
         sys.exit(77)
     with tempfile.TemporaryDirectory(prefix="vigie-disk-") as directory:
         for number, check in enumerate(
-                (full_disk, read_only, out_of_descriptors)):
+                (full_disk, read_only, out_of_descriptors,
+                 retention_by_size)):
             place = os.path.join(directory, str(number))
             os.mkdir(place)
             try:
