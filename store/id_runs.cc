@@ -99,6 +99,20 @@ IdRuns Intersection(const IdRuns& a, const IdRuns& b) {
   return IdRuns::FromRuns(std::move(runs));
 }
 
+bool Overlap(const IdRuns& a, const IdRuns& b) {
+  const bool a_is_less = a.runs().size() <= b.runs().size();
+  const std::vector<IdRuns::Run>& more = (a_is_less ? b : a).runs();
+  auto it = more.begin();
+  for (const IdRuns::Run& run : (a_is_less ? a : b).runs()) {
+    it = std::lower_bound(
+        it, more.end(), run.first,
+        [](const IdRuns::Run& r, uint64_t id) { return r.last < id; });
+    if (it == more.end()) return false;
+    if (it->first <= run.last) return true;
+  }
+  return false;
+}
+
 IdRuns Difference(const IdRuns& a, const IdRuns& b) {
   std::vector<IdRuns::Run> runs;
   auto ib = b.runs().begin();

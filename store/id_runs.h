@@ -51,6 +51,8 @@ class IdRuns {
 IdRuns Union(const IdRuns& a, const IdRuns& b);
 IdRuns Intersection(const IdRuns& a, const IdRuns& b);
 IdRuns Difference(const IdRuns& a, const IdRuns& b);
+// Whether they have an id in common: looks up each run of the set with fewer.
+bool Overlap(const IdRuns& a, const IdRuns& b);
 
 // Writes a set id by id, holding its bytes alone.
 class IdRunsWriter {

@@ -31,6 +31,38 @@ absl::StatusOr<IdRuns> LeftSeries::Match(int32_t day) const {
   return Difference(found, known_);
 }
 
+// A pair of the index costs about what a series does, so pairs are asked whose
+// they are while there are fewer of them than series; then series what they
+// have.
+absl::Status LeftSeries::VisitPairs(
+    int32_t day, std::string_view label,
+    absl::FunctionRef<absl::Status(LabelView)> visit) const {
+  VIGIE_ASSIGN_OR_RETURN(const IdRuns found, Match(day));
+  if (found.empty()) return absl::OkStatus();
+  uint64_t left = found.size();
+  bool too_many = false;
+  absl::Status status = index_.VisitPairs(
+      day, tenant_, label, context_,
+      [&](std::string_view name, std::string_view value, const IdRuns& ids) {
+        too_many = left-- == 0;
+        if (too_many) return absl::CancelledError("");
+        return Overlap(found, ids) ? visit({name, value}) : absl::OkStatus();
+      });
+  if (too_many) {
+    status =
+        index_.VisitLabels(day, tenant_, found, context_,
+                           [&](uint64_t, const Labels& labels) -> absl::Status {
+                             for (const LabelView& pair : labels) {
+                               if (!label.empty() && pair.name != label)
+                                 continue;
+                               VIGIE_RETURN_IF_ERROR(visit(pair));
+                             }
+                             return absl::OkStatus();
+                           });
+  }
+  return status.ok() ? status : OfDay(day, status);
+}
+
 absl::Status LeftSeries::Visit(
     int32_t day, absl::FunctionRef<absl::Status(uint64_t, Labels)> first_seen,
     absl::FunctionRef<void(const IdRuns& ids)> seen_again) {

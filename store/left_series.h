@@ -42,6 +42,13 @@ class LeftSeries {
       absl::FunctionRef<absl::Status(uint64_t id, Labels labels)> first_seen,
       absl::FunctionRef<void(const IdRuns& ids)> seen_again);
 
+  // Calls `visit` with each label pair, or each of `label` if that is not
+  // empty, of the series of the day; with some more than once. kDataLoss
+  // likewise.
+  absl::Status VisitPairs(
+      int32_t day, std::string_view label,
+      absl::FunctionRef<absl::Status(LabelView pair)> visit) const;
+
   // The ids of the day alone, whether seen before or not. kDataLoss likewise.
   absl::StatusOr<IdRuns> Match(int32_t day) const;
 

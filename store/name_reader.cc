@@ -109,6 +109,52 @@ absl::Status EachDay(
 
 }  // namespace
 
+absl::Status Reader::VisitPairs(
+    const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
+    std::string_view label, const ReadContext& context,
+    std::vector<std::string>* warnings,
+    absl::FunctionRef<absl::Status(LabelView)> visit) const {
+  if (range.empty()) return absl::OkStatus();
+  ScopedCharge charge(context.account);
+  std::unique_ptr<BlockSnapshot> blocks;
+  std::vector<int32_t> days;
+  IdRuns known;
+  {
+    HeadReaderLock lock(lock_);
+    blocks = blocks_.TakeSnapshot();
+    days = DaysLeft(*blocks, range);
+    VIGIE_ASSIGN_OR_RETURN(SeriesIndex::IdList ids,
+                           MatchAny(tenant, selectors, context));
+    VIGIE_RETURN_IF_ERROR(charge.Add(ids.size() * sizeof(ids[0])));
+    if (!days.empty()) {
+      for (const uint64_t id : ids) known.Add(id);
+    }
+    size_t steps = 0;
+    size_t kept = 0;
+    for (const uint64_t id : ids) {
+      VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+      if (MayHaveSamples(*head_.Find(id), range)) ids[kept++] = id;
+    }
+    ids.resize(kept);
+    VIGIE_RETURN_IF_ERROR(head_.index().VisitPairsOf(
+        ids, context.stop, [&](const LabelView& pair) {
+          return label.empty() || pair.name == label ? visit(pair)
+                                                     : absl::OkStatus();
+        }));
+  }
+  const LeftSeries left(blocks->index(), tenant.name, selectors,
+                        std::move(known), context);
+  for (const int32_t day : days) {
+    const absl::Status status = left.VisitPairs(day, label, visit);
+    if (absl::IsDataLoss(status)) {
+      warnings->emplace_back(MessageOf(status));
+    } else if (!status.ok()) {
+      return status;
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
                                             const TimeRange& range,
                                             const Selectors& selectors,
@@ -118,14 +164,11 @@ absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
   NameSet names;
   std::vector<std::string> warnings;
   if (!selectors.empty()) {
-    VIGIE_RETURN_IF_ERROR(VisitSeries(
-        tenant, range, selectors, context, &warnings,
-        [&](const Labels& labels) -> absl::Status {
-          for (const LabelView& label : labels) {
-            VIGIE_RETURN_IF_ERROR(AddName(label.name, &charge, &names));
-          }
-          return absl::OkStatus();
-        }));
+    VIGIE_RETURN_IF_ERROR(VisitPairs(tenant, range, selectors, "", context,
+                                     &warnings, [&](const LabelView& pair) {
+                                       return AddName(pair.name, &charge,
+                                                      &names);
+                                     }));
   } else {
     std::unique_ptr<BlockSnapshot> blocks;
     std::vector<int32_t> days;
@@ -159,15 +202,14 @@ absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
   ScopedCharge charge(context.account);
   NameSet values;
   std::vector<std::string> warnings;
+  if (label.empty()) return NameList();
   if (!selectors.empty()) {
-    VIGIE_RETURN_IF_ERROR(
-        VisitSeries(tenant, range, selectors, context, &warnings,
-                    [&](const Labels& labels) -> absl::Status {
-                      const std::string_view value = labels.Get(label);
-                      if (value.empty()) return absl::OkStatus();
-                      return AddName(value, &charge, &values);
-                    }));
-  } else if (!label.empty()) {
+    VIGIE_RETURN_IF_ERROR(VisitPairs(tenant, range, selectors, label, context,
+                                     &warnings, [&](const LabelView& pair) {
+                                       return AddName(pair.value, &charge,
+                                                      &values);
+                                     }));
+  } else {
     std::unique_ptr<BlockSnapshot> blocks;
     std::vector<int32_t> days;
     {

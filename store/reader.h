@@ -85,6 +85,14 @@ class Reader final : public Queryable {
       const ReadContext& context, std::vector<std::string>* warnings,
       absl::FunctionRef<absl::Status(Labels labels)> visit) const;
 
+  // Likewise with the distinct label pairs of these series, or those of
+  // `label`; with some more than once.
+  absl::Status VisitPairs(
+      const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
+      std::string_view label, const ReadContext& context,
+      std::vector<std::string>* warnings,
+      absl::FunctionRef<absl::Status(LabelView pair)> visit) const;
+
   HeadLock& lock_;
   const Head& head_ ABSL_GUARDED_BY(lock_);
   Blocks& blocks_;

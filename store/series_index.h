@@ -53,6 +53,12 @@ class SeriesIndex {
   // pairs are; PairText is what one says. Both until the next Remove.
   void PairsOf(uint64_t id, std::vector<uint32_t>* pairs) const;
   LabelView PairText(uint32_t pair) const { return pairs_.Text(pair); }
+  // Calls `visit` with each distinct label pair of `ids`, which must be there,
+  // in no order; what neighbours share is looked at once. kCancelled once
+  // `stop` is requested, or the first error of `visit`.
+  absl::Status VisitPairsOf(
+      const IdList& ids, std::stop_token stop,
+      absl::FunctionRef<absl::Status(LabelView pair)> visit) const;
   // Whether it is the series of that tenant and those labels.
   bool Is(uint64_t id, std::string_view tenant, const Labels& labels) const;
 

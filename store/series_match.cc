@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "base/status_macros.h"
 #include "store/series_index.h"
 
@@ -142,6 +143,27 @@ absl::Status SeriesIndex::Filter(const Matcher& matcher, std::stop_token stop,
     if (matcher.Matches(value)) kept.push_back(id);
   }
   *ids = std::move(kept);
+  return absl::OkStatus();
+}
+
+absl::Status SeriesIndex::VisitPairsOf(
+    const IdList& ids, std::stop_token stop,
+    absl::FunctionRef<absl::Status(LabelView)> visit) const {
+  absl::flat_hash_set<uint32_t> tuples, pairs;
+  size_t steps = 0;
+  for (const uint64_t id : ids) {
+    if (++steps % kStopStride == 0 && stop.stop_requested()) {
+      return Cancelled();
+    }
+    const Row& row = RowOf(id);
+    for (const uint32_t tuple : {row.target, row.metric}) {
+      if (!tuples.insert(tuple).second) continue;
+      for (const uint32_t pair : tuples_.PairsOf(tuple)) {
+        if (!pairs.insert(pair).second) continue;
+        VIGIE_RETURN_IF_ERROR(visit(pairs_.Text(pair)));
+      }
+    }
+  }
   return absl::OkStatus();
 }
 

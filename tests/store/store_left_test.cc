@@ -347,6 +347,48 @@ TEST_F(StoreLeftTest, GrowthCountsASeriesThatPausedOnce) {
   EXPECT_EQ(later->grown_metrics[0].before, 4U);
 }
 
+// Few pairs are asked whose they are, of many the series what they have.
+TEST_F(StoreLeftTest, ListsWithSelectorsAreOfTheMatchingSeriesAlone) {
+  Open();
+  std::set<std::string> of_a;
+  const auto zone_of = [](int i) { return std::string(1, "aabc"[i % 4]); };
+  const auto append = [&](int begin, int end) {
+    for (int i = begin; i < end; ++i) {
+      const std::string pod = fmt::format("p{}", i);
+      if (zone_of(i) == "a") of_a.insert(pod);
+      Append({{"__name__", "m"},
+              {"pod", pod},
+              {"zone", zone_of(i)},
+              {zone_of(i) + "_only", "x"}},
+             {{Now(), 1}});
+    }
+    ASSERT_THAT(store_->Seal(), IsOk());
+  };
+  append(0, 40);
+  PassHours(2);
+  append(40, 60);
+  ASSERT_EQ(HeadSeries(), 20);
+
+  const std::vector<std::vector<Matcher>> m = {
+      {Matcher::Equal("__name__", "m")}};
+  const std::vector<std::vector<Matcher>> a = {{Matcher::Equal("zone", "a")}};
+  const std::vector<std::vector<Matcher>> one = {{Matcher::Equal("pod", "p3")}};
+  for (int round = 0; round < 2; ++round) {
+    EXPECT_THAT(Values("zone", m), ElementsAre("a", "b", "c"));
+    EXPECT_THAT(Values("zone", a), ElementsAre("a"));
+    EXPECT_EQ(Values("pod", a),
+              std::vector<std::string>(of_a.begin(), of_a.end()));
+    EXPECT_THAT(Values("pod", m), SizeIs(60));
+    EXPECT_THAT(Values("zone", one), ElementsAre("c"));
+    EXPECT_THAT(Values("a_only", one), IsEmpty());
+    EXPECT_THAT(Names(a), ElementsAre("__name__", "a_only", "pod", "zone"));
+    EXPECT_THAT(Names(one), ElementsAre("__name__", "c_only", "pod", "zone"));
+    EXPECT_THAT(Values("zone", m, {kNowMs - 1'000, kNowMs}),
+                ElementsAre("a", "b", "c"));
+    Open();  // and a restart
+  }
+}
+
 // Pods come and go for days; at random moments what a query, a list of values
 // and a restart tell is what a plain map tells.
 TEST_F(StoreLeftTest, ChurnHidesNothing) {
@@ -398,6 +440,16 @@ TEST_F(StoreLeftTest, ChurnHidesNothing) {
     ASSERT_EQ(Values("pod", {{Matcher::Equal("__name__", "m1")}}),
               std::vector<std::string>(pods.begin(), pods.end()));
     ASSERT_EQ(Exemplars(), traced) << "hour " << hour;
+    std::set<std::string> metrics_of_r1;
+    for (const auto& [labels, samples] : expected) {
+      if (labels.Get("pod") == "r1")
+        metrics_of_r1.emplace(labels.metric_name());
+    }
+    ASSERT_EQ(
+        Values("__name__", {{Matcher::Equal("pod", "r1")}}),
+        std::vector<std::string>(metrics_of_r1.begin(), metrics_of_r1.end()));
+    ASSERT_THAT(Names({{Matcher::Equal("__name__", "m1")}}),
+                ElementsAre("__name__", "pod"));
   }
   ASSERT_THAT(store_->Seal(), IsOk());
   EXPECT_LT(HeadSeries(), 20) << "of " << expected.size();
