@@ -77,17 +77,39 @@ class StoreMergeTest : public StoreTest {
   }
 
   // What a kill at this moment leaves; a file may go while it is copied.
-  static void CopyImage(const std::string& from, const std::string& to) {
-    std::filesystem::create_directories(to);
-    for (const auto& entry : std::filesystem::directory_iterator(from)) {
-      const std::string target = to + "/" + entry.path().filename().string();
-      std::error_code gone;
-      if (entry.is_directory()) {
-        CopyImage(entry.path(), target);
-      } else {
-        std::filesystem::copy_file(entry.path(), target, gone);
-      }
+  // Every file below `directory`: when it was written, and its size. What goes
+  // while one looks is left out.
+  using Image = std::map<std::string,
+                         std::pair<std::filesystem::file_time_type, uintmax_t>>;
+  static Image ImageOf(const std::string& directory) {
+    Image files;
+    std::error_code gone;
+    std::filesystem::recursive_directory_iterator entry(directory, gone);
+    for (; entry != std::filesystem::recursive_directory_iterator();
+         entry.increment(gone)) {
+      if (!entry->is_regular_file(gone)) continue;
+      const auto written = entry->last_write_time(gone);
+      const uintmax_t size = gone ? 0 : entry->file_size(gone);
+      if (!gone) files[entry->path().string()] = {written, size};
     }
+    return files;
+  }
+
+  // The directory as a crash would leave it. RocksDB compacts meanwhile: a copy
+  // beside which anything changed, which no crash leaves, is made again.
+  static void CopyImage(const std::string& from, const std::string& to) {
+    Image before;
+    do {
+      before = ImageOf(from);
+      std::filesystem::remove_all(to);
+      for (const auto& [path, state] : before) {
+        const std::string target = to + path.substr(from.size());
+        std::filesystem::create_directories(
+            std::filesystem::path(target).parent_path());
+        std::error_code gone;
+        std::filesystem::copy_file(path, target, gone);
+      }
+    } while (ImageOf(from) != before);
   }
 
   // Two days and a bit, one series steady, one with gaps, one late.
