@@ -128,22 +128,20 @@ class HistogramState {
  public:
   HistogramState(AggregateOp op, const FloatHistogram& first)
       : value_(op == AggregateOp::kAvg ? Value(HistogramMean(first))
-                                       : Value(HistogramSum(first))) {
-    Look(first);
-  }
+                                       : Value(HistogramSum(first))) {}
 
   // False if custom and exponential buckets meet: there is no result then.
   bool Add(const FloatHistogram& histogram) {
-    Look(histogram);
-    return compatible_ =
-               compatible_ &&
-               std::visit([&](auto& value) { return value.Add(histogram); },
-                          value_);
+    const auto add = [&](auto& value) { return value.Add(histogram); };
+    return compatible_ = compatible_ && std::visit(add, value_);
   }
 
   bool compatible() const { return compatible_; }
-  bool resets_collided() const { return reset_ && not_reset_; }
-  bool bounds_reconciled() const { return sum().bounds_reconciled(); }
+  const HistogramSum& sum() const {
+    return std::holds_alternative<HistogramMean>(value_)
+               ? std::get<HistogramMean>(value_).sum()
+               : std::get<HistogramSum>(value_);
+  }
   int64_t bytes() const {
     return static_cast<int64_t>(sizeof(*this)) + sum().bytes();
   }
@@ -158,21 +156,8 @@ class HistogramState {
  private:
   using Value = std::variant<HistogramSum, HistogramMean>;
 
-  void Look(const FloatHistogram& histogram) {
-    reset_ = reset_ || histogram.reset_hint == CounterResetHint::kReset;
-    not_reset_ =
-        not_reset_ || histogram.reset_hint == CounterResetHint::kNotReset;
-  }
-  const HistogramSum& sum() const {
-    return std::holds_alternative<HistogramMean>(value_)
-               ? std::get<HistogramMean>(value_).sum()
-               : std::get<HistogramSum>(value_);
-  }
-
   Value value_;
   bool compatible_ = true;
-  bool reset_ = false;
-  bool not_reset_ = false;
 };
 
 struct Group {
@@ -219,10 +204,10 @@ absl::Status SetResult(QueryContext* context, AggregateOp op,
     return absl::OkStatus();
   }
   if (!histograms->compatible()) return absl::OkStatus();
-  if (histograms->resets_collided()) {
+  if (histograms->sum().resets_collided()) {
     context->annotations.ResetsCollided("aggregation", inner);
   }
-  if (histograms->bounds_reconciled()) {
+  if (histograms->sum().bounds_reconciled()) {
     context->annotations.BoundsReconciled("aggregation", inner);
   }
   return result->SetHistogram(
@@ -276,6 +261,8 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AggregateStates(
             state.count += 1;
             state.histograms = true;
           } else if (op == AggregateOp::kSum || op == AggregateOp::kAvg) {
+            VIGIE_RETURN_IF_ERROR(
+                context.CheckNowAndThen(WorkOf(*series.histogram(step))));
             VIGIE_RETURN_IF_ERROR(AddHistogram(op, *series.histogram(step),
                                                step, &group, &charge));
             if (!group.histograms[step]->compatible()) {

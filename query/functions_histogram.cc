@@ -9,6 +9,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "query/evaluator.h"
 #include "query/histogram_quantile.h"
+#include "query/native_histogram.h"
 #include "query/native_histogram_values.h"
 #include "query/number_text.h"
 #include "query/range_function.h"
@@ -201,8 +202,9 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Quantiles(
     for (const size_t number : histograms.native) {
       const StepSeries& native = histograms.series[number];
       for (int64_t step = 0; step < steps.count; ++step) {
-        VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen());
         if (native.cell(step) != Cell::kHistogram) continue;
+        VIGIE_RETURN_IF_ERROR(
+            context.CheckNowAndThen(WorkOf(*native.histogram(step))));
         const double q = quantile.q.At(step);
         VIGIE_RETURN_IF_ERROR(results.Set(
             native.labels, q, step,
@@ -254,8 +256,9 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Fraction(Evaluator* evaluator,
     const StepSeries& native = histograms.series[number];
     VIGIE_ASSIGN_OR_RETURN(StepSeries result, begin(native.labels));
     for (int64_t step = 0; step < steps.count; ++step) {
-      VIGIE_RETURN_IF_ERROR(context.CheckNowAndThen());
       if (native.cell(step) != Cell::kHistogram) continue;
+      VIGIE_RETURN_IF_ERROR(
+          context.CheckNowAndThen(WorkOf(*native.histogram(step))));
       const NativeFraction fraction =
           FractionOf(lower.At(step), upper.At(step), *native.histogram(step));
       if (fraction.nan_left_out) {

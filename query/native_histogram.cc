@@ -275,6 +275,12 @@ HistogramSum::HistogramSum(const FloatHistogram& first)
   shape_.schema = first.schema;
   shape_.zero_threshold = first.zero_threshold;
   shape_.custom_values = first.custom_values;
+  LookAtHint(first.reset_hint);
+}
+
+void HistogramSum::LookAtHint(CounterResetHint hint) {
+  reset_ = reset_ || hint == CounterResetHint::kReset;
+  not_reset_ = not_reset_ || hint == CounterResetHint::kNotReset;
 }
 
 HistogramSum::Side HistogramSum::SideOf(const std::vector<BucketSpan>& spans,
@@ -349,14 +355,13 @@ bool HistogramSum::AddTimes(const FloatHistogram& other, double sign) {
 }
 
 void HistogramSum::MeetHints(CounterResetHint other) {
+  LookAtHint(other);
   CounterResetHint& own = shape_.reset_hint;
   if (own == other || own == CounterResetHint::kGauge) return;
   if (other == CounterResetHint::kGauge) {
     own = other;
     return;
   }
-  resets_collided_ = resets_collided_ || (own != CounterResetHint::kUnknown &&
-                                          other != CounterResetHint::kUnknown);
   own = CounterResetHint::kUnknown;
 }
 

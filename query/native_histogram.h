@@ -17,6 +17,12 @@ inline bool HasCustomBuckets(const FloatHistogram& histogram) {
   return histogram.schema == kCustomBucketsSchema;
 }
 
+// How much work it is to look at all of it once.
+inline size_t WorkOf(const FloatHistogram& histogram) {
+  return 1 + histogram.positive_buckets.size() +
+         histogram.negative_buckets.size() + histogram.custom_values.size();
+}
+
 // Counts and sum times `factor`; below 0 the result is a gauge.
 void Multiply(FloatHistogram* histogram, double factor);
 // By 0: infinite counts without buckets.
@@ -52,8 +58,8 @@ class HistogramSum {
         shape_.custom_values.capacity() * sizeof(double));
   }
 
-  // One hint said reset, another none: the total's is unknown.
-  bool resets_collided() const { return resets_collided_; }
+  // Of all that were added one's hint said reset and another's none.
+  bool resets_collided() const { return reset_ && not_reset_; }
   // Custom bounds differed, so that buckets were put together.
   bool bounds_reconciled() const { return bounds_reconciled_; }
 
@@ -69,6 +75,7 @@ class HistogramSum {
   static void Fold(Side* side, int levels);
   static void AddSide(const Side& from, double sign, Side* to);
   bool AddTimes(const FloatHistogram& other, double sign);
+  void LookAtHint(CounterResetHint hint);
   void MeetHints(CounterResetHint other);
   void MeetBounds(HistogramSum* other);
   void MapTo(const std::vector<double>& bounds);
@@ -82,7 +89,8 @@ class HistogramSum {
   Neumaier sum_;
   Side positive_;
   Side negative_;
-  bool resets_collided_ = false;
+  bool reset_ = false;  // one hint said so
+  bool not_reset_ = false;
   bool bounds_reconciled_ = false;
 };
 

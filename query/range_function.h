@@ -25,6 +25,8 @@ struct RangeCall {
   std::vector<ScalarColumn> scalars;  // the arguments beside the range vector
 };
 
+inline double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
+
 class RangeFunction {
  public:
   virtual ~RangeFunction() = default;

@@ -8,8 +8,6 @@
 namespace vigie::query {
 namespace {
 
-double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
-
 // irate and idelta: of the last two samples.
 class LastTwo final : public RangeFunction {
  public:

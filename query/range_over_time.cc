@@ -6,6 +6,7 @@
 #include <deque>
 #include <limits>
 
+#include "base/status_macros.h"
 #include "query/native_histogram.h"
 #include "query/neumaier.h"
 #include "query/range_function.h"
@@ -73,20 +74,22 @@ class Sum final : public RangeFunction {
     const FloatHistogram& first = *histograms[window.histogram_begin];
     if (mean_) {
       HistogramMean mean(first);
-      return AddAll(run, window, &mean)
-                 ? Set(mean.sum(), mean.Mean(), run, window, step, out)
-                 : OK();
+      VIGIE_ASSIGN_OR_RETURN(const bool fits, AddAll(run, window, &mean));
+      return fits ? Set(mean.sum(), mean.Mean(), step, out) : OK();
     }
     HistogramSum sum(first);
-    return AddAll(run, window, &sum)
-               ? Set(sum, sum.Total(), run, window, step, out)
-               : OK();
+    VIGIE_ASSIGN_OR_RETURN(const bool fits, AddAll(run, window, &sum));
+    return fits ? Set(sum, sum.Total(), step, out) : OK();
   }
 
+  // False if buckets of both kinds meet.
   template <class Value>
-  bool AddAll(const SampleRun& run, const Window& window, Value* value) {
+  absl::StatusOr<bool> AddAll(const SampleRun& run, const Window& window,
+                              Value* value) {
     for (size_t i = window.histogram_begin + 1; i < window.histogram_end; ++i) {
-      if (!value->Add(*run.histograms()[i])) {
+      const FloatHistogram& histogram = *run.histograms()[i];
+      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen(WorkOf(histogram)));
+      if (!value->Add(histogram)) {
         context_.annotations.MixedSchemas(run.metric_name(), call_.argument);
         return false;
       }
@@ -94,17 +97,9 @@ class Sum final : public RangeFunction {
     return true;
   }
 
-  absl::Status Set(const HistogramSum& sum, FloatHistogram result,
-                   const SampleRun& run, const Window& window, int64_t step,
+  absl::Status Set(const HistogramSum& sum, FloatHistogram result, int64_t step,
                    StepSeries* out) {
-    bool reset = false;
-    bool not_reset = false;
-    for (size_t i = window.histogram_begin; i < window.histogram_end; ++i) {
-      const CounterResetHint hint = run.histograms()[i]->reset_hint;
-      reset = reset || hint == CounterResetHint::kReset;
-      not_reset = not_reset || hint == CounterResetHint::kNotReset;
-    }
-    if (reset && not_reset) {
+    if (sum.resets_collided()) {
       context_.annotations.ResetsCollided("aggregation", call_.argument);
     }
     if (sum.bounds_reconciled()) {

@@ -16,8 +16,6 @@
 namespace vigie::query {
 namespace {
 
-double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
-
 // Positions of a run where a counter began again, each once: a window sums
 // over the few resets within it instead of over all samples.
 class ResetList {
@@ -80,6 +78,9 @@ class Rate final : public RangeFunction {
   absl::Status Begin(const SampleRun& run) override {
     if (counter_) {
       resets_.BeginFloats(run);
+      for (const HistogramRef& histogram : run.histograms()) {
+        VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen(WorkOf(*histogram)));
+      }
       histogram_resets_.BeginHistograms(run);
     }
     overlap_warned_ = false;
@@ -177,7 +178,8 @@ class Rate final : public RangeFunction {
     }
     HistogramSum total(increase.Total());
     for (const size_t at : resets) {
-      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
+      VIGIE_RETURN_IF_ERROR(
+          context_.CheckNowAndThen(WorkOf(*histograms[at - 1])));
       if (at == first + 1 && !begins) continue;
       total.Add(*histograms[at - 1]);
     }
@@ -221,7 +223,7 @@ class Rate final : public RangeFunction {
     HistogramSum increase(nothing);
     bool fits = true;
     for (size_t i = first; i < last; ++i) {
-      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
+      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen(WorkOf(*histograms[i])));
       double part = 1;
       if (smoothed) {
         const int64_t from = std::max(times[i], window.start_ms);

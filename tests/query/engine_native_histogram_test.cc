@@ -1,5 +1,9 @@
 // Native histograms through the engine; their arithmetic by itself is in
 // native_histogram_test.cc.
+#include <atomic>
+#include <stop_token>
+
+#include "base/clock.h"
 #include "query/native_histogram_values.h"
 #include "tests/query/engine_fixture.h"
 
@@ -212,6 +216,42 @@ TEST_F(EngineNativeHistogramTest, ASubqueryTellsAResetOnce) {
 
   // Four steps see the second sample; three resets more would count it thrice.
   EXPECT_EQ(At(120'000, "resets(h[2m10s:15s])"), "{} 1");
+}
+
+// A second passes each time somebody looks.
+class TickingClock final : public Clock {
+ public:
+  int64_t NowMs() const override { return 0; }
+  int64_t MonotonicNs() const override { return ++looks_ * 1'000'000'000; }
+  bool SleepFor(absl::Duration, std::stop_token) const override {
+    return false;
+  }
+
+ private:
+  mutable std::atomic<int64_t> looks_{0};
+};
+
+TEST_F(EngineNativeHistogramTest, ManyBucketsAreMuchWorkBetweenTwoLooks) {
+  // Twelve steps over windows of thirty histograms, which are few samples.
+  FloatHistogram wide;
+  wide.positive_spans = {{.offset = 0, .length = 10'000}};
+  wide.positive_buckets.assign(10'000, 1);
+  wide.count = 10'000;
+  wide.reset_hint = CounterResetHint::kUnknown;
+  LoadHistograms({{"__name__", "h"}}, std::vector<FloatHistogram>(30, wide));
+  const TickingClock clock;
+  options_.timeout_ms = 40'000;
+  const query::Engine engine(store_, clock, options_);
+  for (const char* expression :
+       {"sum_over_time(h[30m])", "avg_over_time(h[30m])"}) {
+    query::RangeQuery query;
+    query.query = expression;
+    query.start_ms = 18 * 60'000;
+    query.end_ms = 29 * 60'000;
+    query.step_ms = 60'000;
+    EXPECT_THAT(engine.Run(query), HasCode(absl::StatusCode::kDeadlineExceeded))
+        << expression;
+  }
 }
 
 TEST_F(EngineNativeHistogramTest, EverythingIsChargedAndReleased) {
