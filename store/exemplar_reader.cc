@@ -151,10 +151,9 @@ std::vector<ExemplarSeries> Ordered(std::vector<ExemplarSeries> found) {
 absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
     const Tenant& tenant, const TimeRange& asked, const Selectors& selectors,
     const ReadContext& context) const {
-  const TimeRange range = {
-      std::max(asked.min_ms, horizon_(tenant.name).samples_ms), asked.max_ms};
   std::vector<ExemplarSeries> found;
-  if (range.empty()) return found;
+  if (asked.empty()) return found;
+  TimeRange range = asked;
   ScopedCharge charge(context.account);
   std::unique_ptr<BlockSnapshot> blocks;
   std::vector<int32_t> days;
@@ -162,13 +161,14 @@ absl::StatusOr<std::vector<ExemplarSeries>> Reader::Exemplars(
   {
     HeadReaderLock lock(lock_);
     blocks = blocks_.TakeSnapshot();
+    // After the blocks, as for samples (0098).
+    range.min_ms = std::max(asked.min_ms, horizon_(tenant.name).samples_ms);
     // An exemplar may be older than the samples it came with, by much: a
     // sender repeats the last one of a bucket.
     days = DaysLeft(*blocks, {std::max(range.min_ms, kTimeMinMs) - kDayMs,
                               std::numeric_limits<int64_t>::max()});
     VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
-                           MatchAny(tenant, selectors, context));
-    VIGIE_RETURN_IF_ERROR(charge.Add(ids.size() * sizeof(ids[0])));
+                           MatchAny(tenant, selectors, context, &charge));
     size_t steps = 0;
     for (const uint64_t id : ids) {
       VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));

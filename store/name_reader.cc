@@ -124,8 +124,7 @@ absl::Status Reader::VisitPairs(
     blocks = blocks_.TakeSnapshot();
     days = DaysLeft(*blocks, range);
     VIGIE_ASSIGN_OR_RETURN(SeriesIndex::IdList ids,
-                           MatchAny(tenant, selectors, context));
-    VIGIE_RETURN_IF_ERROR(charge.Add(ids.size() * sizeof(ids[0])));
+                           MatchAny(tenant, selectors, context, &charge));
     if (!days.empty()) {
       for (const uint64_t id : ids) known.Add(id);
     }

@@ -172,9 +172,9 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
 
 absl::StatusOr<SeriesIndex::IdList> Reader::MatchAny(
     const Tenant& tenant, const Selectors& selectors,
-    const ReadContext& context) const {
-  if (selectors.empty()) return head_.index().All(tenant.name);
+    const ReadContext& context, ScopedCharge* charge) const {
   SeriesIndex::IdList all;
+  if (selectors.empty()) all = head_.index().All(tenant.name);
   for (const std::vector<Matcher>& matchers : selectors) {
     VIGIE_ASSIGN_OR_RETURN(
         const SeriesIndex::IdList ids,
@@ -184,6 +184,7 @@ absl::StatusOr<SeriesIndex::IdList> Reader::MatchAny(
                    std::back_inserter(merged));
     all = std::move(merged);
   }
+  VIGIE_RETURN_IF_ERROR(charge->Add(all.size() * sizeof(all[0])));
   return all;
 }
 
@@ -201,8 +202,7 @@ absl::Status Reader::VisitSeries(
     blocks = blocks_.TakeSnapshot();
     days = DaysLeft(*blocks, range);
     VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
-                           MatchAny(tenant, selectors, context));
-    VIGIE_RETURN_IF_ERROR(charge.Add(ids.size() * sizeof(ids[0])));
+                           MatchAny(tenant, selectors, context, &charge));
     size_t steps = 0;
     for (const uint64_t id : ids) {
       VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));

@@ -23,6 +23,8 @@
 
 namespace vigie::store {
 
+class ScopedCharge;
+
 class Reader final : public Queryable {
  public:
   // All outlive the reader. `lock` guards `head`, and whoever publishes a seal
@@ -69,9 +71,11 @@ class Reader final : public Queryable {
   using NameSet = absl::flat_hash_set<std::string>;
 
   // Ascending ids of what any of `selectors` matches; all if there is none.
+  // They are charged.
   absl::StatusOr<SeriesIndex::IdList> MatchAny(const Tenant& tenant,
                                                const Selectors& selectors,
-                                               const ReadContext& context) const
+                                               const ReadContext& context,
+                                               ScopedCharge* charge) const
       ABSL_SHARED_LOCKS_REQUIRED(lock_);
   // The days of `range` that a series may have left the head with.
   std::vector<int32_t> DaysLeft(const BlockSnapshot& blocks,
