@@ -1,23 +1,19 @@
 #include "store/prometheus_block.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <boost/crc.hpp>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "store/prometheus_chunk.h"
+#include "store/prometheus_file.h"
 
 namespace vigie::store {
 namespace {
@@ -28,175 +24,8 @@ constexpr uint32_t kIndexMagic = 0xBAAAD700;
 constexpr uint32_t kChunksMagic = 0x85BD40DD;
 constexpr uint32_t kTombstonesMagic = 0x0130BA30;
 constexpr uint64_t kTocBytes = 6 * 8 + 4;
-constexpr uint64_t kReadAheadBytes = 256 << 10;
-// Of one thing in a file: a series, a chunk, a symbol. Far above what
-// Prometheus writes.
-constexpr uint64_t kItemBytesMax = 64 << 20;
 constexpr uint64_t kSymbolTableBytesMax = 2ULL << 30;
 constexpr uint64_t kSmallFileBytesMax = 64 << 20;
-
-// CRC-32C, as all of Prometheus's files have it.
-uint32_t Checksum(std::string_view bytes) {
-  boost::crc_optimal<32, 0x1EDC6F41, 0xFFFFFFFF, 0xFFFFFFFF, true, true> crc;
-  crc.process_bytes(bytes.data(), bytes.size());
-  return crc.checksum();
-}
-
-uint64_t BigEndian(std::string_view bytes) {
-  uint64_t value = 0;
-  for (const char byte : bytes) value = value << 8 | static_cast<uint8_t>(byte);
-  return value;
-}
-
-// Takes numbers off the front of bytes; what fails is remembered.
-class Cursor {
- public:
-  explicit Cursor(std::string_view bytes) : bytes_(bytes) {}
-  bool failed() const { return failed_; }
-  bool empty() const { return bytes_.empty(); }
-  size_t size() const { return bytes_.size(); }
-
-  std::string_view Take(uint64_t count) {
-    if (count > bytes_.size()) {
-      failed_ = true;
-      bytes_ = {};
-      return {};
-    }
-    const std::string_view taken = bytes_.substr(0, count);
-    bytes_.remove_prefix(count);
-    return taken;
-  }
-  uint64_t Fixed(size_t bytes) { return BigEndian(Take(bytes)); }
-  uint64_t Uvarint() {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      const std::string_view byte = Take(1);
-      if (byte.empty()) return 0;
-      const auto bits = static_cast<uint8_t>(byte[0]);
-      value |= uint64_t{bits & 0x7fU} << shift;
-      if (bits < 0x80) return value;
-    }
-    failed_ = true;
-    return 0;
-  }
-  int64_t Varint() {
-    const uint64_t value = Uvarint();
-    return static_cast<int64_t>(value >> 1) ^ -static_cast<int64_t>(value & 1);
-  }
-
- private:
-  std::string_view bytes_;
-  bool failed_ = false;
-};
-
-// A file of which pieces are read, mostly onwards.
-class PieceReader {
- public:
-  static absl::StatusOr<std::unique_ptr<PieceReader>> Open(
-      const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-      const std::string text =
-          fmt::format("{}: {}", path, std::strerror(errno));
-      return errno == ENOENT ? absl::NotFoundError(text)
-                             : absl::UnavailableError(text);
-    }
-    std::unique_ptr<PieceReader> reader(new PieceReader(path, fd));
-    struct stat status = {};
-    if (::fstat(fd, &status) != 0) return reader->Failed();
-    if (!S_ISREG(status.st_mode)) return reader->Damaged(0, 0, "is no file");
-    reader->size_ = static_cast<uint64_t>(status.st_size);
-    return reader;
-  }
-  ~PieceReader() { ::close(fd_); }
-
-  uint64_t size() const { return size_; }
-
-  // Valid until the next call. kDataLoss if the file ends before.
-  absl::StatusOr<std::string_view> Read(uint64_t offset, uint64_t count) {
-    if (offset > size_ || count > size_ - offset) {
-      return Damaged(offset, count, "beyond the end of the file");
-    }
-    if (offset < begin_ || offset + count > begin_ + buffer_.size()) {
-      VIGIE_RETURN_IF_ERROR(Fill(offset, count));
-    }
-    return std::string_view(buffer_).substr(offset - begin_, count);
-  }
-  // As much as there is, `count` at most.
-  absl::StatusOr<std::string_view> ReadUpTo(uint64_t offset, uint64_t count) {
-    return Read(offset,
-                offset > size_ ? count : std::min(count, size_ - offset));
-  }
-
-  absl::Status Damaged(uint64_t offset, uint64_t count,
-                       std::string_view why) const {
-    return absl::DataLossError(
-        fmt::format("{}: bytes {}-{}: {}", path_, offset, offset + count, why));
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  PieceReader(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
-
-  absl::Status Failed() const {
-    return absl::UnavailableError(
-        fmt::format("{}: {}", path_, std::strerror(errno)));
-  }
-  absl::Status Fill(uint64_t offset, uint64_t count) {
-    buffer_.resize(std::min(std::max(count, kReadAheadBytes), size_ - offset));
-    begin_ = offset;
-    size_t have = 0;
-    while (have < buffer_.size()) {
-      const ssize_t got =
-          ::pread(fd_, buffer_.data() + have, buffer_.size() - have,
-                  static_cast<off_t>(offset + have));
-      if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) {
-        buffer_.clear();
-        return got < 0 ? Failed()
-                       : Damaged(offset + have, 1, "the file has shrunk");
-      }
-      have += static_cast<size_t>(got);
-    }
-    return absl::OkStatus();
-  }
-
-  const std::string path_;
-  const int fd_;
-  uint64_t size_ = 0;
-  uint64_t begin_ = 0;  // of buffer_ in the file
-  std::string buffer_;
-};
-
-// `length | content | checksum`, the length four bytes wide.
-absl::StatusOr<std::string_view> ReadSection(PieceReader& file, uint64_t offset,
-                                             uint64_t bytes_max) {
-  VIGIE_ASSIGN_OR_RETURN(std::string_view head, file.Read(offset, 4));
-  const uint64_t length = BigEndian(head);
-  if (length > bytes_max) return file.Damaged(offset, 4, "an absurd length");
-  VIGIE_ASSIGN_OR_RETURN(const std::string_view whole,
-                         file.Read(offset + 4, length + 4));
-  if (Checksum(whole.substr(0, length)) != BigEndian(whole.substr(length))) {
-    return file.Damaged(offset, length + 8, "checksum mismatch");
-  }
-  return whole.substr(0, length);
-}
-
-// `length | ...`, the length a varint, followed by `length + after` bytes.
-// Returns those; `*bytes` is the size of it all.
-absl::StatusOr<std::string_view> ReadItem(PieceReader& file, uint64_t offset,
-                                          uint64_t after, uint64_t* bytes) {
-  VIGIE_ASSIGN_OR_RETURN(const std::string_view head,
-                         file.ReadUpTo(offset, 10));
-  Cursor cursor(head);
-  const uint64_t length = cursor.Uvarint();
-  if (cursor.failed() || length > kItemBytesMax) {
-    return file.Damaged(offset, head.size(), "an absurd length");
-  }
-  const uint64_t head_bytes = head.size() - cursor.size();
-  *bytes = head_bytes + length + after;
-  return file.Read(offset + head_bytes, length + after);
-}
 
 struct ChunkEntry {
   int64_t min_ms = 0;
@@ -309,7 +138,7 @@ absl::Status PrometheusBlock::Impl::ReadIndexHead() {
   const uint64_t toc_at = index_->size() - kTocBytes;
   VIGIE_ASSIGN_OR_RETURN(const std::string_view toc,
                          index_->Read(toc_at, kTocBytes));
-  if (Checksum(toc.substr(0, kTocBytes - 4)) !=
+  if (Crc32c(toc.substr(0, kTocBytes - 4)) !=
       BigEndian(toc.substr(kTocBytes - 4))) {
     return index_->Damaged(toc_at, kTocBytes, "checksum mismatch");
   }
@@ -323,7 +152,7 @@ absl::Status PrometheusBlock::Impl::ReadSymbols(uint64_t offset) {
   VIGIE_ASSIGN_OR_RETURN(const std::string_view section,
                          ReadSection(*index_, offset, kSymbolTableBytesMax));
   symbols_ = section;
-  Cursor cursor(symbols_);
+  PieceCursor cursor(symbols_);
   const uint64_t count = cursor.Fixed(4);
   if (count > symbols_.size()) {
     return index_->Damaged(offset, symbols_.size(), "too many symbols");
@@ -354,7 +183,7 @@ absl::StatusOr<std::string> PrometheusBlock::Impl::Symbol(
     known = reference >= begin + 4 && reference - begin < symbols_.size();
     if (known) at = reference - begin;
   }
-  Cursor cursor(std::string_view(symbols_).substr(at));
+  PieceCursor cursor(std::string_view(symbols_).substr(at));
   const std::string_view text = cursor.Take(cursor.Uvarint());
   if (!known || cursor.failed()) {
     return absl::DataLossError(
@@ -367,7 +196,7 @@ absl::Status PrometheusBlock::Impl::FindAllSeries(uint64_t offset) {
   // Its sections are read in place, as this one alone may be large.
   VIGIE_ASSIGN_OR_RETURN(const std::string_view section,
                          ReadSection(*index_, offset, kSymbolTableBytesMax));
-  Cursor cursor(section);
+  PieceCursor cursor(section);
   const uint64_t count = cursor.Fixed(4);
   std::optional<uint64_t> found;
   for (uint64_t i = 0; i < count && !cursor.failed() && !found; ++i) {
@@ -412,10 +241,10 @@ absl::Status PrometheusBlock::Impl::ReadTombstones() {
   if (BigEndian(whole.substr(0, 4)) != kTombstonesMagic) {
     return (*file)->Damaged(0, 4, "not a tombstone file");
   }
-  if (Checksum(content.substr(1)) != BigEndian(whole.substr(size - 4))) {
+  if (Crc32c(content.substr(1)) != BigEndian(whole.substr(size - 4))) {
     return (*file)->Damaged(0, size, "checksum mismatch");
   }
-  Cursor cursor(content);
+  PieceCursor cursor(content);
   if (cursor.Fixed(1) != 1) {
     return absl::FailedPreconditionError(
         fmt::format("{}: of a version that is not known", path));
@@ -475,10 +304,10 @@ absl::Status PrometheusBlock::Impl::ReadSeries(
   VIGIE_ASSIGN_OR_RETURN(const std::string_view item,
                          ReadItem(*index_, offset, 4, &bytes));
   const std::string_view content = item.substr(0, item.size() - 4);
-  if (Checksum(content) != BigEndian(item.substr(content.size()))) {
+  if (Crc32c(content) != BigEndian(item.substr(content.size()))) {
     return index_->Damaged(offset, bytes, "checksum mismatch");
   }
-  Cursor cursor(content);
+  PieceCursor cursor(content);
   const uint64_t label_count = cursor.Uvarint();
   if (label_count > content.size()) {
     return index_->Damaged(offset, bytes, "too many labels");
@@ -525,7 +354,7 @@ absl::StatusOr<SampleBatch> PrometheusBlock::Impl::ReadChunk(
   VIGIE_ASSIGN_OR_RETURN(const std::string_view item,
                          ReadItem(file, offset, 1 + 4, &bytes));
   const std::string_view content = item.substr(0, item.size() - 4);
-  if (Checksum(content) != BigEndian(item.substr(content.size()))) {
+  if (Crc32c(content) != BigEndian(item.substr(content.size()))) {
     return file.Damaged(offset, bytes, "checksum mismatch");
   }
   absl::StatusOr<SampleBatch> batch = DecodePrometheusChunk(
