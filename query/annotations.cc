@@ -22,6 +22,14 @@ std::string Rfc3339(int64_t time_ms) {
                           absl::UTCTimeZone());
 }
 
+// Makes `*all` cover `one` too.
+void Widen(const MonotonicityRepair& one, MonotonicityRepair* all) {
+  all->time_ms = std::min(all->time_ms, one.time_ms);
+  all->bucket_min = std::min(all->bucket_min, one.bucket_min);
+  all->bucket_max = std::max(all->bucket_max, one.bucket_max);
+  all->difference_max = std::max(all->difference_max, one.difference_max);
+}
+
 }  // namespace
 
 std::string ForMetricName(std::string_view name) {
@@ -108,13 +116,29 @@ void Annotations::Monotonicity(std::string_view metric_name,
     entry->repaired = repair;
     entry->time_max_ms = repair.time_ms;
   }
-  MonotonicityRepair& all = entry->repaired;
   ++entry->repairs;
-  all.time_ms = std::min(all.time_ms, repair.time_ms);
   entry->time_max_ms = std::max(entry->time_max_ms, repair.time_ms);
-  all.bucket_min = std::min(all.bucket_min, repair.bucket_min);
-  all.bucket_max = std::max(all.bucket_max, repair.bucket_max);
-  all.difference_max = std::max(all.difference_max, repair.difference_max);
+  Widen(repair, &entry->repaired);
+}
+
+void Annotations::Take(Annotations other) {
+  const auto take = [](std::vector<Entry> from, std::vector<Entry>* to) {
+    for (Entry& one : from) {
+      Entry* entry = Add(to, one.text, one.position);
+      if (entry == nullptr) continue;  // others are known
+      entry->placed = one.placed;
+      if (!one.repair) continue;
+      if (!entry->repair) {
+        *entry = std::move(one);
+        continue;
+      }
+      entry->repairs += one.repairs;
+      entry->time_max_ms = std::max(entry->time_max_ms, one.time_max_ms);
+      Widen(one.repaired, &entry->repaired);
+    }
+  };
+  take(std::move(other.warnings_), &warnings_);
+  take(std::move(other.infos_), &infos_);
 }
 
 std::vector<std::string> Annotations::Texts(const std::vector<Entry>& entries,

@@ -39,6 +39,9 @@ class Annotations {
   // As it is, without prefix or place: what the store could not show.
   void WarnOfStore(std::string_view text);
 
+  // What was said elsewhere in the meantime.
+  void Take(Annotations other);
+
   std::vector<std::string> Warnings(std::string_view query) const;
   std::vector<std::string> Infos(std::string_view query) const;
 

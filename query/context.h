@@ -1,6 +1,6 @@
 // QueryContext: what all nodes of one running query share: who asks, how much
 // it may hold, when it must stop, and what it has to say.
-// Belongs to the one thread that runs the query.
+// Belongs to one thread: see ForThread.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,28 @@
 #include "query/value.h"
 #include "store/queryable.h"
 
+namespace vigie {
+class TaskPool;
+}
+
 namespace vigie::query {
 
 struct QueryContext {
+  // All outlive the context.
   QueryContext(const store::Queryable& queryable, const Clock& clock,
-               const EngineOptions& options, ByteAccount* process_account)
+               const EngineOptions& options, ByteAccount* account)
       : queryable(queryable),
         clock(clock),
         options(options),
-        account("query", options.query_bytes_max, process_account) {}
+        account(*account) {}
+
+  // For another thread of the same query, which has said nothing yet.
+  QueryContext ForThread() const {
+    QueryContext other = *this;
+    other.annotations = {};
+    other.stats = {};
+    return other;
+  }
 
   // kCancelled once the caller has gone, kDeadlineExceeded once the time is
   // up. Reads the clock: call it once a series or a thousand steps.
@@ -43,7 +56,9 @@ struct QueryContext {
   const store::Queryable& queryable;
   const Clock& clock;
   const EngineOptions& options;
-  ByteAccount account;
+  ByteAccount& account;      // the query's
+  TaskPool* pool = nullptr;  // threads that help; null: none do
+  size_t helpers = 0;        // how many of them at once
   Tenant tenant;
   std::string_view query;  // its text, for places
   int64_t lookback_ms = 0;

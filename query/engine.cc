@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/strings.h"
+#include "base/task_pool.h"
 #include "query/context.h"
 #include "query/evaluator.h"
 #include "query/parser/parser.h"
@@ -215,7 +216,7 @@ absl::StatusOr<QueryResult> RunRequest(const store::Queryable& queryable,
                                        const Clock& clock,
                                        const EngineOptions& options,
                                        ByteAccount* process_account,
-                                       const Request& request) {
+                                       TaskPool* pool, const Request& request) {
   const int64_t begun_ns = clock.MonotonicNs();
   VIGIE_ASSIGN_OR_RETURN(
       ExprPtr expr,
@@ -227,7 +228,10 @@ absl::StatusOr<QueryResult> RunRequest(const store::Queryable& queryable,
                   .end_ms = request.end_ms,
                   .step_ms = request.instant ? 0 : request.steps.step_ms}));
 
-  QueryContext context(queryable, clock, options, process_account);
+  ByteAccount account("query", options.query_bytes_max, process_account);
+  QueryContext context(queryable, clock, options, &account);
+  context.pool = pool;
+  context.helpers = static_cast<size_t>(options.threads - 1);
   context.tenant = request.tenant;
   context.query = request.query;
   context.lookback_ms = request.lookback_ms.value_or(options.lookback_ms);
@@ -262,7 +266,12 @@ Engine::Engine(const store::Queryable& queryable, const Clock& clock,
       clock_(clock),
       options_(options),
       process_account_(std::make_unique<ByteAccount>(
-          "all queries", options.process_bytes_max)) {}
+          "all queries", options.process_bytes_max)),
+      // A query that gets no help does its work alone, so few tasks may wait.
+      pool_(options.threads < 2
+                ? nullptr
+                : std::make_unique<TaskPool>(options.threads - 1,
+                                             options.threads - 1)) {}
 
 Engine::~Engine() = default;
 
@@ -278,7 +287,7 @@ absl::StatusOr<QueryResult> Engine::Run(const InstantQuery& query) const {
       .timeout_ms = query.timeout_ms,
       .stop = query.stop};
   return RunRequest(queryable_, clock_, options_, process_account_.get(),
-                    request);
+                    pool_.get(), request);
 }
 
 absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
@@ -312,7 +321,7 @@ absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
                         .timeout_ms = query.timeout_ms,
                         .stop = query.stop};
   return RunRequest(queryable_, clock_, options_, process_account_.get(),
-                    request);
+                    pool_.get(), request);
 }
 
 }  // namespace vigie::query

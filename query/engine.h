@@ -1,14 +1,17 @@
 // Engine evaluates PromQL over a Queryable as Prometheus 3 does. Every batch
 // of samples and every result comes from the query's byte account.
-// Thread-safe: each call runs on the calling thread.
+// Thread-safe: each call runs on the calling thread, and others help it. What
+// it answers does not depend on how many.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 
 #include "absl/status/statusor.h"
 #include "base/byte_account.h"
@@ -17,6 +20,10 @@
 #include "model/tenant.h"
 #include "query/value.h"
 #include "store/queryable.h"
+
+namespace vigie {
+class TaskPool;
+}
 
 namespace vigie::query {
 
@@ -27,6 +34,8 @@ struct EngineOptions {
   int64_t query_bytes_max = 1LL << 30;
   int64_t process_bytes_max = 4LL << 30;
   int64_t points_per_series_max = 11'000;
+  // One query's, its own and those that help it; helpers are shared by all.
+  int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   // Functions and modifiers that Prometheus has behind feature flags.
   bool experimental = false;
 };
@@ -78,6 +87,7 @@ class Engine {
   const Clock& clock_;
   const EngineOptions options_;
   const std::unique_ptr<ByteAccount> process_account_;
+  const std::unique_ptr<TaskPool> pool_;  // null: each query runs alone
 };
 
 }  // namespace vigie::query

@@ -46,6 +46,8 @@ absl::StatusOr<EngineOptions> ParseEngineOptions(const yaml::Node& section) {
       map.Read("points_per_series_max", &options.points_per_series_max));
   VIGIE_RETURN_IF_ERROR(CheckPositive(&map, "points_per_series_max",
                                       options.points_per_series_max));
+  VIGIE_RETURN_IF_ERROR(map.Read("threads", &options.threads));
+  VIGIE_RETURN_IF_ERROR(CheckPositive(&map, "threads", options.threads));
   VIGIE_RETURN_IF_ERROR(map.Read("experimental", &options.experimental));
   VIGIE_RETURN_IF_ERROR(map.Finish());
   return options;

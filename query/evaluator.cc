@@ -296,7 +296,10 @@ absl::StatusOr<std::unique_ptr<RunStream>> Evaluator::Range(
     const Expr& expr, const Steps& steps, std::string_view function) {
   const Expr& inner = WithoutParens(expr);
   if (inner.kind == Expr::Kind::kMatrixSelector) {
-    return SelectRange(&context_, inner.As<MatrixSelector>(), steps, function);
+    VIGIE_ASSIGN_OR_RETURN(
+        RunLeaves leaves,
+        SelectRange(&context_, inner.As<MatrixSelector>(), steps, function));
+    return StreamOfLeaves(&context_, std::move(leaves));
   }
   if (inner.kind != Expr::Kind::kSubquery) {
     return absl::InternalError("a range vector was expected");

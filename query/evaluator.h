@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "query/context.h"
+#include "query/leaf_stream.h"
 #include "query/parser/ast.h"
 #include "query/plan.h"
 #include "query/steps.h"
@@ -75,9 +76,10 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimes(
     QueryContext* context, const VectorSelector& selector, const Steps& steps,
     SampleTimes times);
 // `function` is what looks at the windows, if one does.
-absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
-    QueryContext* context, const MatrixSelector& selector, const Steps& steps,
-    std::string_view function);
+absl::StatusOr<RunLeaves> SelectRange(QueryContext* context,
+                                      const MatrixSelector& selector,
+                                      const Steps& steps,
+                                      std::string_view function);
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateCall(Evaluator* evaluator,
                                                            const CallExpr& call,
                                                            const Steps& steps);

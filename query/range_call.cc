@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "query/evaluator.h"
@@ -48,37 +49,37 @@ bool LooksLikeCounter(std::string_view name) {
          name.ends_with("_count") || name.ends_with("_bucket");
 }
 
-class RangeCallStream final : public SeriesStream {
+std::unique_ptr<RangeFunction> MakeFunction(QueryContext* context,
+                                            const RangeCall& call) {
+  std::unique_ptr<RangeFunction> function = MakeRateFunction(context, call);
+  if (function == nullptr) function = MakeLastTwoFunction(context, call);
+  if (function == nullptr) function = MakeTurnsFunction(call);
+  if (function == nullptr) function = MakeOverTimeFunction(context, call);
+  if (function == nullptr) function = MakeTrendFunction(context, call);
+  return function;
+}
+
+// A function over all windows of one series after another. Belongs to one
+// thread; the call is shared.
+class WindowedFunction {
  public:
-  RangeCallStream(QueryContext* context, std::unique_ptr<RangeCall> call,
-                  std::unique_ptr<RangeFunction> function,
-                  std::unique_ptr<RunStream> runs, const TimeShift& shift,
-                  const Steps& steps)
+  WindowedFunction(QueryContext* context, std::shared_ptr<const RangeCall> call,
+                   const TimeShift& shift, const Steps& steps)
       : context_(*context),
         call_(std::move(call)),
-        function_(std::move(function)),
-        runs_(std::move(runs)),
+        function_(MakeFunction(context, *call_)),
         shift_(shift),
         steps_(steps) {}
 
-  absl::StatusOr<bool> Next(StepSeries* series) override {
-    while (true) {
-      VIGIE_ASSIGN_OR_RETURN(const bool more, runs_->Next(&run_));
-      if (!more) return false;
-      VIGIE_RETURN_IF_ERROR(Evaluate(series));
-      if (series->AnyPresent()) return true;
-    }
-  }
-
- private:
-  absl::Status Evaluate(StepSeries* series) {
+  // Replaces `*series`.
+  absl::Status Evaluate(const SampleRun& run, StepSeries* series) {
     // These two give back samples as they are, so the name stays true.
     const bool keeps_name =
         call_->name == "last_over_time" || call_->name == "first_over_time";
-    VIGIE_RETURN_IF_ERROR(series->Init(&context_.account, run_.labels,
-                                       run_.drop_name || !keeps_name,
+    VIGIE_RETURN_IF_ERROR(series->Init(&context_.account, run.labels,
+                                       run.drop_name || !keeps_name,
                                        steps_.count));
-    VIGIE_RETURN_IF_ERROR(function_->Begin(run_));
+    VIGIE_RETURN_IF_ERROR(function_->Begin(run));
     size_t begin = 0;
     size_t end = 0;
     size_t histogram_begin = 0;
@@ -93,8 +94,8 @@ class RangeCallStream final : public SeriesStream {
       Window window = WindowBounds(shift_, call_->range_ms, steps_.At(step));
       const int64_t from = SaturatingSub(window.start_ms, before);
       const int64_t to = SaturatingAdd(window.end_ms, after);
-      Slide(run_.times(), from, to, &begin, &end);
-      Slide(run_.histogram_times(), from, to, &histogram_begin, &histogram_end);
+      Slide(run.times(), from, to, &begin, &end);
+      Slide(run.histogram_times(), from, to, &histogram_begin, &histogram_end);
       window.begin = begin;
       window.end = end;
       window.histogram_begin = histogram_begin;
@@ -103,26 +104,65 @@ class RangeCallStream final : public SeriesStream {
       VIGIE_RETURN_IF_ERROR(
           context_.CheckNowAndThen(window.floats() + window.histograms()));
       VIGIE_RETURN_IF_ERROR(
-          function_->Evaluate(run_, window, step, steps_.At(step), series));
+          function_->Evaluate(run, window, step, steps_.At(step), series));
       floats = floats || series->cell(step) == Cell::kFloat;
     }
     if ((call_->name == "rate" || call_->name == "increase") && floats &&
-        !run_.metric_name().empty() && !LooksLikeCounter(run_.metric_name())) {
+        !run.metric_name().empty() && !LooksLikeCounter(run.metric_name())) {
       context_.annotations.Inform(
           fmt::format("metric might not be a counter, name does not end in "
                       "_total/_sum/_count/_bucket: {}",
-                      Quoted(run_.metric_name())),
+                      Quoted(run.metric_name())),
           call_->argument);
     }
     return absl::OkStatus();
   }
 
+ private:
   QueryContext& context_;
-  const std::unique_ptr<RangeCall> call_;  // the function refers to it
-  const std::unique_ptr<RangeFunction> function_;
-  const std::unique_ptr<RunStream> runs_;
+  const std::shared_ptr<const RangeCall> call_;  // the function refers to it
+  std::unique_ptr<RangeFunction> function_;
   const TimeShift& shift_;
   const Steps steps_;
+};
+
+// Over the results of a subquery.
+class RangeCallStream final : public SeriesStream {
+ public:
+  RangeCallStream(WindowedFunction function, std::unique_ptr<RunStream> runs)
+      : function_(std::move(function)), runs_(std::move(runs)) {}
+
+  absl::StatusOr<bool> Next(StepSeries* series) override {
+    while (true) {
+      VIGIE_ASSIGN_OR_RETURN(const bool more, runs_->Next(&run_));
+      if (!more) return false;
+      VIGIE_RETURN_IF_ERROR(function_.Evaluate(run_, series));
+      if (series->AnyPresent()) return true;
+    }
+  }
+
+ private:
+  WindowedFunction function_;
+  const std::unique_ptr<RunStream> runs_;
+  SampleRun run_;
+};
+
+// Over what a selector finds.
+class RangeCallLeaf final : public SeriesLeaf {
+ public:
+  RangeCallLeaf(WindowedFunction function, std::unique_ptr<RunLeaf> runs)
+      : function_(std::move(function)), runs_(std::move(runs)) {}
+
+  absl::StatusOr<bool> At(size_t number, StepSeries* series) override {
+    VIGIE_RETURN_IF_ERROR(runs_->At(number, &run_));
+    if (run_.times().empty() && run_.histograms().empty()) return false;
+    VIGIE_RETURN_IF_ERROR(function_.Evaluate(run_, series));
+    return series->AnyPresent();
+  }
+
+ private:
+  WindowedFunction function_;
+  const std::unique_ptr<RunLeaf> runs_;
   SampleRun run_;
 };
 
@@ -218,7 +258,7 @@ void WarnOfQuantile(QueryContext* context, double q, PositionRange position) {
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateRangeCall(
     Evaluator* evaluator, const CallExpr& call, const Steps& steps) {
   QueryContext& context = evaluator->context();
-  auto range_call = std::make_unique<RangeCall>();
+  auto range_call = std::make_shared<RangeCall>();
   range_call->name = call.function->name;
   const Expr* range = nullptr;
   for (const ExprPtr& arg : call.args) {
@@ -241,28 +281,34 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateRangeCall(
     range_call->edges = argument.selector->edges;
   }
   VIGIE_RETURN_IF_ERROR(CheckEdges(call.function->name, range_call->edges));
-  VIGIE_ASSIGN_OR_RETURN(auto runs,
-                         evaluator->Range(*range, steps, call.function->name));
   if (call.function->name == "absent_over_time") {
+    VIGIE_ASSIGN_OR_RETURN(
+        auto runs, evaluator->Range(*range, steps, call.function->name));
     return AbsentOverTime(&context, argument, std::move(runs), steps);
   }
-  std::unique_ptr<RangeFunction> function =
-      MakeRateFunction(&context, *range_call);
-  if (function == nullptr) {
-    function = MakeOverTimeFunction(&context, *range_call);
-  }
-  if (function == nullptr) {
-    function = MakeLastTwoFunction(&context, *range_call);
-  }
-  if (function == nullptr) function = MakeTurnsFunction(*range_call);
-  if (function == nullptr) function = MakeTrendFunction(&context, *range_call);
-  if (function == nullptr) {
+  if (MakeFunction(&context, *range_call) == nullptr) {
     return absl::UnimplementedError(
         fmt::format("function {} is not evaluated yet", call.function->name));
   }
-  return std::make_unique<RangeCallStream>(&context, std::move(range_call),
-                                           std::move(function), std::move(runs),
-                                           *argument.shift, steps);
+  if (argument.selector == nullptr) {
+    VIGIE_ASSIGN_OR_RETURN(
+        auto runs, evaluator->Range(*range, steps, call.function->name));
+    return std::make_unique<RangeCallStream>(
+        WindowedFunction(&context, std::move(range_call), *argument.shift,
+                         steps),
+        std::move(runs));
+  }
+  VIGIE_ASSIGN_OR_RETURN(
+      RunLeaves runs, SelectRange(&context, argument.expr->As<MatrixSelector>(),
+                                  steps, call.function->name));
+  SeriesLeaves leaves;
+  leaves.count = runs.count;
+  leaves.make = [runs = std::move(runs), range_call, shift = argument.shift,
+                 steps](QueryContext* own) {
+    return std::make_unique<RangeCallLeaf>(
+        WindowedFunction(own, range_call, *shift, steps), runs.make(own));
+  };
+  return StreamOfLeaves(&context, std::move(leaves));
 }
 
 }  // namespace vigie::query

@@ -102,51 +102,53 @@ class ResetFinder {
   HistogramRef previous_;
 };
 
-// The series that a selector matches, one after the other.
-class Selection {
- public:
-  static absl::StatusOr<Selection> Make(QueryContext* context,
-                                        const VectorSelector& selector,
-                                        TimeRange range,
-                                        std::optional<store::WindowHint> hint) {
-    Selection selection(context);
-    store::SelectRequest request;
-    request.tenant = context->tenant;
-    request.range = range;
-    request.matchers = selector.matchers;
-    request.hint = hint;
-    store::ReadContext read;
-    read.account = &context->account;
-    read.stop = context->stop;
-    VIGIE_ASSIGN_OR_RETURN(selection.snapshot_,
-                           context->queryable.Select(request, read));
-    for (const std::string& warning : selection.snapshot_->warnings()) {
-      context->annotations.WarnOfStore(warning);
-    }
-    return selection;
-  }
+using Snapshot = std::shared_ptr<const store::SeriesSnapshot>;
 
-  // False when there are no more series.
-  absl::StatusOr<bool> NextSeries() {
-    samples_.reset();
-    VIGIE_RETURN_IF_ERROR(context_->Check());
-    if (next_ >= snapshot_->size()) return false;
-    samples_ = snapshot_->Samples(next_++);
-    ++context_->stats.series_read;
-    return true;
+absl::StatusOr<Snapshot> SnapshotOf(QueryContext* context,
+                                    const VectorSelector& selector,
+                                    TimeRange range,
+                                    std::optional<store::WindowHint> hint) {
+  store::SelectRequest request;
+  request.tenant = context->tenant;
+  request.range = range;
+  request.matchers = selector.matchers;
+  request.hint = hint;
+  store::ReadContext read;
+  read.account = &context->account;
+  read.stop = context->stop;
+  VIGIE_ASSIGN_OR_RETURN(Snapshot snapshot,
+                         context->queryable.Select(request, read));
+  for (const std::string& warning : snapshot->warnings()) {
+    context->annotations.WarnOfStore(warning);
   }
-  const Labels& labels() const { return snapshot_->labels(next_ - 1); }
+  return snapshot;
+}
+
+// Reads one series of a snapshot after another.
+class SeriesReader {
+ public:
+  SeriesReader(QueryContext* context, Snapshot snapshot)
+      : context_(*context), snapshot_(std::move(snapshot)) {}
+
+  absl::Status Begin(size_t number) {
+    VIGIE_RETURN_IF_ERROR(context_.Check());
+    samples_ = snapshot_->Samples(number);
+    labels_ = &snapshot_->labels(number);
+    ++context_.stats.series_read;
+    return absl::OkStatus();
+  }
+  const Labels& labels() const { return *labels_; }
 
   // False at the end of the series; else reads into batch().
   absl::StatusOr<bool> NextBatch() {
-    VIGIE_RETURN_IF_ERROR(context_->Check());
+    VIGIE_RETURN_IF_ERROR(context_.Check());
     VIGIE_ASSIGN_OR_RETURN(const bool more, samples_->Next(&batch_));
     if (more) {
-      context_->stats.samples_read +=
+      context_.stats.samples_read +=
           static_cast<int64_t>(batch_.times_ms.size());
     } else {
       for (const std::string& warning : samples_->warnings()) {
-        context_->annotations.WarnOfStore(warning);
+        context_.annotations.WarnOfStore(warning);
       }
     }
     return more;
@@ -154,38 +156,33 @@ class Selection {
   store::SampleBatch* batch() { return &batch_; }
 
  private:
-  explicit Selection(QueryContext* context) : context_(context) {}
-
-  QueryContext* context_;
-  std::unique_ptr<store::SeriesSnapshot> snapshot_;
+  QueryContext& context_;
+  const Snapshot snapshot_;
+  const Labels* labels_ = nullptr;
   std::unique_ptr<store::SampleIterator> samples_;
   store::SampleBatch batch_;
-  size_t next_ = 0;
 };
 
 enum class Show { kValues, kTimes, kStartTimes, kInfoTimes };
 
 // At each step the newest sample of (time - lookback, time].
-class InstantStream final : public SeriesStream {
+class InstantLeaf final : public SeriesLeaf {
  public:
-  InstantStream(QueryContext* context, Selection selection,
-                const TimeShift& shift, const Steps& steps, Show show)
+  InstantLeaf(QueryContext* context, Snapshot snapshot, const TimeShift& shift,
+              const Steps& steps, Show show)
       : context_(*context),
-        selection_(std::move(selection)),
+        reader_(context, std::move(snapshot)),
         shift_(shift),
         steps_(steps),
         show_(show),
         resets_(*context) {}
 
-  absl::StatusOr<bool> Next(StepSeries* series) override {
-    while (true) {
-      VIGIE_ASSIGN_OR_RETURN(const bool more, selection_.NextSeries());
-      if (!more) return false;
-      VIGIE_RETURN_IF_ERROR(series->Init(&context_.account, selection_.labels(),
-                                         false, steps_.count));
-      VIGIE_RETURN_IF_ERROR(Read(series));
-      if (series->AnyPresent()) return true;
-    }
+  absl::StatusOr<bool> At(size_t number, StepSeries* series) override {
+    VIGIE_RETURN_IF_ERROR(reader_.Begin(number));
+    VIGIE_RETURN_IF_ERROR(
+        series->Init(&context_.account, reader_.labels(), false, steps_.count));
+    VIGIE_RETURN_IF_ERROR(Read(series));
+    return series->AnyPresent();
   }
 
  private:
@@ -213,9 +210,9 @@ class InstantStream final : public SeriesStream {
       return absl::OkStatus();
     };
     while (step < steps_.count) {
-      VIGIE_ASSIGN_OR_RETURN(const bool more, selection_.NextBatch());
+      VIGIE_ASSIGN_OR_RETURN(const bool more, reader_.NextBatch());
       if (!more) break;
-      store::SampleBatch* batch = selection_.batch();
+      store::SampleBatch* batch = reader_.batch();
       const std::vector<int64_t>& times = batch->times_ms;
       // What no step sees is not looked at.
       int64_t sees_ms = step < steps_.count && !resets_.active()
@@ -257,29 +254,28 @@ class InstantStream final : public SeriesStream {
   }
 
   QueryContext& context_;
-  Selection selection_;
+  SeriesReader reader_;
   const TimeShift& shift_;
   const Steps steps_;
   const Show show_;
   ResetFinder resets_;
 };
 
-class SelectedRuns final : public RunStream {
+class SelectedRun final : public RunLeaf {
  public:
-  SelectedRuns(QueryContext* context, Selection selection)
+  SelectedRun(QueryContext* context, Snapshot snapshot)
       : context_(*context),
-        selection_(std::move(selection)),
+        reader_(context, std::move(snapshot)),
         resets_(*context) {}
 
-  absl::StatusOr<bool> Next(SampleRun* run) override {
-    VIGIE_ASSIGN_OR_RETURN(const bool more, selection_.NextSeries());
-    if (!more) return false;
-    run->Clear(&context_.account, selection_.labels(), false);
+  absl::Status At(size_t number, SampleRun* run) override {
+    VIGIE_RETURN_IF_ERROR(reader_.Begin(number));
+    run->Clear(&context_.account, reader_.labels(), false);
     resets_.Begin();
     while (true) {
-      VIGIE_ASSIGN_OR_RETURN(const bool another, selection_.NextBatch());
-      if (!another) return true;
-      store::SampleBatch* batch = selection_.batch();
+      VIGIE_ASSIGN_OR_RETURN(const bool another, reader_.NextBatch());
+      if (!another) return absl::OkStatus();
+      store::SampleBatch* batch = reader_.batch();
       // Start times are a feature that Prometheus has behind a flag.
       const bool starts =
           context_.options.experimental && !batch->starts_ms.empty();
@@ -303,7 +299,7 @@ class SelectedRuns final : public RunStream {
 
  private:
   QueryContext& context_;
-  Selection selection_;
+  SeriesReader reader_;
   ResetFinder resets_;
 };
 
@@ -334,10 +330,24 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectInstant(
     hint = HintOf("", steps, first.end_ms, 0);
   }
   VIGIE_ASSIGN_OR_RETURN(
-      Selection selection,
-      Selection::Make(context, selector, StoreRange(first, last), hint));
-  return std::make_unique<InstantStream>(context, std::move(selection),
-                                         selector.shift, steps, show);
+      Snapshot snapshot,
+      SnapshotOf(context, selector, StoreRange(first, last), hint));
+  SeriesLeaves leaves;
+  leaves.count = snapshot->size();
+  leaves.make = [snapshot, &shift = selector.shift, steps,
+                 show](QueryContext* own) {
+    return std::make_unique<InstantLeaf>(own, snapshot, shift, steps, show);
+  };
+  return StreamOfLeaves(context, std::move(leaves));
+}
+
+RunLeaves RunsOf(Snapshot snapshot) {
+  RunLeaves leaves;
+  leaves.count = snapshot->size();
+  leaves.make = [snapshot](QueryContext* own) {
+    return std::make_unique<SelectedRun>(own, snapshot);
+  };
+  return leaves;
 }
 
 }  // namespace
@@ -355,12 +365,10 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectVector(
     Window last = WindowBounds(selector.shift, 0, steps.end_ms());
     last.end_ms = SaturatingAdd(last.end_ms, context->lookback_ms);
     VIGIE_ASSIGN_OR_RETURN(
-        Selection selection,
-        Selection::Make(context, selector, StoreRange(first, last),
-                        std::nullopt));
-    return Smoothed(
-        context, selector, steps,
-        std::make_unique<SelectedRuns>(context, std::move(selection)));
+        Snapshot snapshot,
+        SnapshotOf(context, selector, StoreRange(first, last), std::nullopt));
+    return Smoothed(context, selector, steps,
+                    StreamOfLeaves(context, RunsOf(std::move(snapshot))));
   }
   return SelectInstant(context, selector, steps, Show::kValues);
 }
@@ -374,9 +382,10 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectTimes(
   return SelectInstant(context, selector, steps, show);
 }
 
-absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
-    QueryContext* context, const MatrixSelector& selector, const Steps& steps,
-    std::string_view function) {
+absl::StatusOr<RunLeaves> SelectRange(QueryContext* context,
+                                      const MatrixSelector& selector,
+                                      const Steps& steps,
+                                      std::string_view function) {
   const TimeShift& shift = selector.vector->shift;
   Window first = WindowBounds(shift, selector.range_ms, steps.At(0));
   Window last = WindowBounds(shift, selector.range_ms, steps.end_ms());
@@ -390,10 +399,10 @@ absl::StatusOr<std::unique_ptr<RunStream>> SelectRange(
   if (!function.empty() && selector.vector->edges == Edges::kPlain) {
     hint = HintOf(function, steps, first.end_ms, selector.range_ms);
   }
-  VIGIE_ASSIGN_OR_RETURN(Selection selection,
-                         Selection::Make(context, *selector.vector,
-                                         StoreRange(first, last), hint));
-  return std::make_unique<SelectedRuns>(context, std::move(selection));
+  VIGIE_ASSIGN_OR_RETURN(
+      Snapshot snapshot,
+      SnapshotOf(context, *selector.vector, StoreRange(first, last), hint));
+  return RunsOf(std::move(snapshot));
 }
 
 }  // namespace vigie::query

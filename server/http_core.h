@@ -13,9 +13,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/task_pool.h"
 #include "server/http_server.h"
 #include "server/http_server_metrics.h"
-#include "server/task_pool.h"
 
 namespace vigie::server {
 

@@ -10,10 +10,10 @@
 
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "base/task_pool.h"
 #include "server/api_v1.h"
 #include "server/http_server.h"
 #include "server/router.h"
-#include "server/task_pool.h"
 
 namespace vigie::server {
 namespace {

@@ -19,8 +19,8 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "base/clock.h"
+#include "base/task_pool.h"
 #include "server/http_message.h"
-#include "server/task_pool.h"
 
 namespace vigie::server {
 

@@ -18,8 +18,8 @@
 
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/task_pool.h"
 #include "server/http_message.h"
-#include "server/task_pool.h"
 
 namespace vigie::server {
 

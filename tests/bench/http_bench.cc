@@ -23,9 +23,9 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/task_pool.h"
 #include "server/http_server.h"
 #include "server/router.h"
-#include "server/task_pool.h"
 
 namespace {
 

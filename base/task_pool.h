@@ -10,7 +10,7 @@
 #include "absl/functional/any_invocable.h"
 #include "base/mutex.h"
 
-namespace vigie::server {
+namespace vigie {
 
 class TaskPool {
  public:
@@ -43,4 +43,4 @@ class TaskPool {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace vigie::server
+}  // namespace vigie

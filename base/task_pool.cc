@@ -1,8 +1,8 @@
-#include "server/task_pool.h"
+#include "base/task_pool.h"
 
 #include <utility>
 
-namespace vigie::server {
+namespace vigie {
 
 TaskPool::TaskPool(int64_t threads, int64_t queued_max)
     : queued_max_(queued_max), threads_count_(threads) {
@@ -66,4 +66,4 @@ void TaskPool::Work() {
   }
 }
 
-}  // namespace vigie::server
+}  // namespace vigie
