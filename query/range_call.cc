@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "query/evaluator.h"
@@ -44,6 +45,21 @@ void Slide(const std::vector<int64_t>& times, int64_t start_ms, int64_t end_ms,
   while (*begin < *end && times[*begin] <= start_ms) ++*begin;
 }
 
+// None if windows stand still or are cut off.
+std::optional<WindowGrid> GridOf(const TimeShift& shift, int64_t range_ms,
+                                 const Steps& steps) {
+  if (shift.at != TimeShift::At::kNone || steps.count < 1) return std::nullopt;
+  const Window first = WindowBounds(shift, range_ms, steps.At(0));
+  const Window last = WindowBounds(shift, range_ms, steps.end_ms());
+  const int64_t distance_ms = steps.end_ms() - steps.At(0);
+  if (SaturatingSub(last.start_ms, first.start_ms) != distance_ms ||
+      SaturatingSub(last.end_ms, first.end_ms) != distance_ms) {
+    return std::nullopt;
+  }
+  return WindowGrid{
+      .first = first, .step_ms = steps.step_ms, .count = steps.count};
+}
+
 bool LooksLikeCounter(std::string_view name) {
   return name.ends_with("_total") || name.ends_with("_sum") ||
          name.ends_with("_count") || name.ends_with("_bucket");
@@ -69,7 +85,8 @@ class WindowedFunction {
         call_(std::move(call)),
         function_(MakeFunction(context, *call_)),
         shift_(shift),
-        steps_(steps) {}
+        steps_(steps),
+        grid_(GridOf(shift, call_->range_ms, steps)) {}
 
   // Replaces `*series`.
   absl::Status Evaluate(const SampleRun& run, StepSeries* series) {
@@ -80,6 +97,31 @@ class WindowedFunction {
                                        run.drop_name || !keeps_name,
                                        steps_.count));
     VIGIE_RETURN_IF_ERROR(function_->Begin(run));
+    bool floats = false;
+    bool all = false;
+    if (grid_.has_value()) {
+      VIGIE_ASSIGN_OR_RETURN(all, function_->EvaluateAll(run, *grid_, series));
+    }
+    if (all) {
+      floats = series->AnyPresent();
+    } else {
+      VIGIE_ASSIGN_OR_RETURN(floats, WindowByWindow(run, series));
+    }
+    if ((call_->name == "rate" || call_->name == "increase") && floats &&
+        !run.metric_name().empty() && !LooksLikeCounter(run.metric_name())) {
+      context_.annotations.Inform(
+          fmt::format("metric might not be a counter, name does not end in "
+                      "_total/_sum/_count/_bucket: {}",
+                      Quoted(run.metric_name())),
+          call_->argument);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // Whether a float came of any of them.
+  absl::StatusOr<bool> WindowByWindow(const SampleRun& run,
+                                      StepSeries* series) {
     size_t begin = 0;
     size_t end = 0;
     size_t histogram_begin = 0;
@@ -107,23 +149,15 @@ class WindowedFunction {
           function_->Evaluate(run, window, step, steps_.At(step), series));
       floats = floats || series->cell(step) == Cell::kFloat;
     }
-    if ((call_->name == "rate" || call_->name == "increase") && floats &&
-        !run.metric_name().empty() && !LooksLikeCounter(run.metric_name())) {
-      context_.annotations.Inform(
-          fmt::format("metric might not be a counter, name does not end in "
-                      "_total/_sum/_count/_bucket: {}",
-                      Quoted(run.metric_name())),
-          call_->argument);
-    }
-    return absl::OkStatus();
+    return floats;
   }
 
- private:
   QueryContext& context_;
   const std::shared_ptr<const RangeCall> call_;  // the function refers to it
   std::unique_ptr<RangeFunction> function_;
   const TimeShift& shift_;
   const Steps steps_;
+  const std::optional<WindowGrid> grid_;
 };
 
 // Over the results of a subquery.

@@ -27,6 +27,15 @@ struct RangeCall {
 
 inline double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
 
+// Windows of the same length at even distances, none cut off at the edges of
+// int64: those of step n are (first.start_ms + n * step_ms, first.end_ms + n *
+// step_ms].
+struct WindowGrid {
+  Window first;  // its bounds
+  int64_t step_ms = 0;
+  int64_t count = 0;
+};
+
 class RangeFunction {
  public:
   virtual ~RangeFunction() = default;
@@ -34,6 +43,14 @@ class RangeFunction {
   virtual absl::Status Begin(const SampleRun& run) {
     static_cast<void>(run);
     return absl::OkStatus();
+  }
+  // After Begin: sets the cells of all windows as Evaluate would, to the bit,
+  // and says so; false if this function or run has to go window by window.
+  virtual absl::StatusOr<bool> EvaluateAll(const SampleRun& run,
+                                           const WindowGrid& grid,
+                                           StepSeries* out) {
+    static_cast<void>(run), static_cast<void>(grid), static_cast<void>(out);
+    return false;
   }
   // The window holds at least one sample. Sets the cell of `step`, or not.
   // `time_ms` is the evaluation time, before offset and @.

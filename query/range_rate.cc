@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/status_macros.h"
+#include "query/extrapolation.h"
 #include "query/native_histogram.h"
 #include "query/range_function.h"
 
@@ -21,8 +22,25 @@ namespace {
 class ResetList {
  public:
   void BeginFloats(const SampleRun& run) {
-    Begin(run.times(), run.starts(),
-          [&](size_t i) { return run.values()[i] < run.values()[i - 1]; });
+    const double* const values = run.values().data();
+    const auto fell = [&](size_t i) { return values[i] < values[i - 1]; };
+    if (!run.starts().empty()) return Begin(run.times(), run.starts(), fell);
+    // Most have none: looks at several at once.
+    constexpr size_t kAtOnce = 16;
+    resets_.clear();
+    first_ = 0;
+    size_t i = 1;
+    for (; i + kAtOnce <= run.times().size(); i += kAtOnce) {
+      int any = 0;
+      for (size_t j = 0; j < kAtOnce; ++j) any |= fell(i + j) ? 1 : 0;
+      if (any == 0) continue;
+      for (size_t j = 0; j < kAtOnce; ++j) {
+        if (fell(i + j)) resets_.push_back(i + j);
+      }
+    }
+    for (; i < run.times().size(); ++i) {
+      if (fell(i)) resets_.push_back(i);
+    }
   }
   void BeginHistograms(const SampleRun& run) {
     Begin(run.histogram_times(), run.histogram_starts(), [&](size_t i) {
@@ -73,7 +91,8 @@ class Rate final : public RangeFunction {
       : context_(*context),
         call_(call),
         counter_(call.name != "delta"),
-        per_second_(call.name == "rate") {}
+        per_second_(call.name == "rate"),
+        extrapolator_(counter_, per_second_, call.range_ms) {}
 
   absl::Status Begin(const SampleRun& run) override {
     if (counter_) {
@@ -85,6 +104,43 @@ class Rate final : public RangeFunction {
     }
     overlap_warned_ = false;
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<bool> EvaluateAll(const SampleRun& run, const WindowGrid& grid,
+                                   StepSeries* out) override {
+    if (call_.edges != Edges::kPlain || !run.starts().empty() ||
+        !run.histograms().empty()) {
+      return false;
+    }
+    const double* const values = run.values().data();
+    Edge begins, ends;
+    Extrapolation extrapolation;
+    VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen(run.times().size()));
+    for (int64_t step = 0; step < grid.count; ++step) {
+      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
+      const int64_t start_ms = grid.first.start_ms + step * grid.step_ms;
+      const int64_t end_ms = grid.first.end_ms + step * grid.step_ms;
+      const size_t end = ends.MoveTo(end_ms, run.times());
+      const size_t begin = begins.MoveTo(start_ms, run.times());
+      if (end - begin < 2) continue;
+      const double first = values[begin];
+      double result = values[end - 1] - first;
+      if (counter_) {
+        resets_.ForEach(begin, end,
+                        [&](size_t at) { result += values[at - 1]; });
+      }
+      const Distances distances = {
+          .to_start_ms = run.times()[begin] - start_ms,
+          .span_ms = run.times()[end - 1] - run.times()[begin],
+          .to_end_ms = end_ms - run.times()[end - 1],
+          .gaps = end - 1 - begin};
+      if (distances != extrapolation.distances) {
+        extrapolation = extrapolator_.Of(distances);
+      }
+      out->SetFloat(
+          step, result * extrapolator_.Factor(extrapolation, first, result));
+    }
+    return true;
   }
 
   absl::Status Evaluate(const SampleRun& run, const Window& window,
@@ -290,27 +346,16 @@ class Rate final : public RangeFunction {
                 double increase) const {
     const int64_t first_ms = sampled.times[sampled.begin];
     const int64_t last_ms = sampled.times[sampled.end - 1];
-    double to_start = Seconds(first_ms - window.start_ms);
-    double to_end = Seconds(window.end_ms - last_ms);
-    double span = Seconds(last_ms - first_ms);
-    const double gaps = static_cast<double>(sampled.end - 1 - sampled.begin);
-    const double gap = gaps > 0 ? span / gaps : 0;
-    // Farther away than this from an edge, the series is taken to begin or
-    // end within the window.
-    const double threshold = gap * 1.1;
+    const Extrapolation extrapolation =
+        extrapolator_.Of({.to_start_ms = first_ms - window.start_ms,
+                          .span_ms = last_ms - first_ms,
+                          .to_end_ms = window.end_ms - last_ms,
+                          .gaps = sampled.end - 1 - sampled.begin});
     if (BeginsWithin(sampled, window)) {
-      to_start = 0;
-      span = Seconds(last_ms - sampled.starts[sampled.begin]);
-    } else {
-      if (to_start >= threshold) to_start = gap / 2;
-      if (counter_ && increase > 0 && first >= 0) {
-        to_start = std::min(to_start, span * (first / increase));
-      }
+      const double span = Seconds(last_ms - sampled.starts[sampled.begin]);
+      return extrapolator_.Factor(span, 0, extrapolation.to_end);
     }
-    if (to_end >= threshold) to_end = gap / 2;
-    double factor = 1;
-    if (span != 0) factor = (span + to_start + to_end) / span;
-    return per_second_ ? factor / Seconds(call_.range_ms) : factor;
+    return extrapolator_.Factor(extrapolation, first, increase);
   }
 
   // The value at `time_ms` on the line from sample i to sample i + 1.
@@ -385,6 +430,7 @@ class Rate final : public RangeFunction {
   const RangeCall& call_;
   const bool counter_;
   const bool per_second_;
+  const Extrapolator extrapolator_;
   ResetList resets_;
   ResetList histogram_resets_;
   bool overlap_warned_ = false;

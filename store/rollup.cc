@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
@@ -238,11 +239,17 @@ SampleColumns CounterLine::Next(const RollupColumns& buckets) {
 }
 
 void CounterLine::Next(SampleColumns* floats) {
+  if (!rolled_up_) {
+    const auto last = std::find_if_not(floats->values.rbegin(),
+                                       floats->values.rend(), IsStaleMarker);
+    if (last != floats->values.rend()) last_ = *last;
+    return;
+  }
   for (double& value : floats->values) {
     if (IsStaleMarker(value)) continue;
-    if (rolled_up_ && last_.has_value() && value < *last_) offset_ += *last_;
+    if (last_.has_value() && value < *last_) offset_ += *last_;
     last_ = value;
-    if (rolled_up_) value += offset_;
+    value += offset_;
   }
 }
 
