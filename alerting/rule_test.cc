@@ -17,12 +17,13 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "query/engine.h"
+#include "query/histogram_notation.h"
 #include "query/parser/literals.h"
 
 namespace vigie::alerting {
 namespace {
 
-using Element = std::pair<Labels, double>;
+using Element = ExpectedSample;
 
 // A sample more, or a tick more, than this is a mistake in a file.
 constexpr int64_t kTicksMax = 1'000'000;
@@ -45,8 +46,10 @@ std::string Shown(const ExpectedAlert& alert) {
 }
 
 std::string Shown(const Element& element) {
-  return fmt::format("      {} {}\n", element.first.ToString(),
-                     query::FormatNumber(element.second));
+  return fmt::format("      {} {}\n", element.labels.ToString(),
+                     element.histogram.empty()
+                         ? query::FormatNumber(element.value)
+                         : element.histogram);
 }
 
 // Both sides without what they share; what `same` matches is taken once.
@@ -150,6 +153,18 @@ class Runner {
             : fmt::format("{}: test {}: {}", place, Quoted(test_.name), what));
   }
 
+  static void Add(uint32_t series, int64_t time_ms,
+                  const query::StepValue& value, store::AppendBatch* batch) {
+    if (const auto* number = std::get_if<double>(&value)) {
+      batch->floats.push_back({.series = series, .sample = {time_ms, *number}});
+    } else {
+      batch->float_histograms.push_back(
+          {.series = series,
+           .time_ms = time_ms,
+           .histogram = std::get<FloatHistogram>(value)});
+    }
+  }
+
   // Appends what the series have up to `at_ms` after the start.
   bool Load(int64_t at_ms) {
     store::AppendBatch batch;
@@ -160,12 +175,11 @@ class Runner {
         const int64_t time_ms = static_cast<int64_t>(step) * test_.interval_ms;
         if (time_ms > at_ms) break;
         if (!series.values[step].has_value()) continue;
-        batch.floats.push_back(
-            {.series = static_cast<uint32_t>(i),
-             .sample = {test_.start_ms + time_ms, *series.values[step]}});
+        Add(static_cast<uint32_t>(i), test_.start_ms + time_ms,
+            *series.values[step], &batch);
       }
     }
-    if (batch.floats.empty()) return true;
+    if (batch.floats.empty() && batch.float_histograms.empty()) return true;
     std::string fault;
     store_.appender->Append(std::move(batch),
                             [&fault](const store::AppendOutcome& outcome) {
@@ -234,7 +248,7 @@ class Runner {
     VIGIE_ASSIGN_OR_RETURN(const query::QueryResult result, engine_.Run(query));
     std::vector<Element> got;
     if (const auto* scalar = std::get_if<query::Scalar>(&result.value)) {
-      got.emplace_back(Labels(), scalar->sample.value);
+      got.push_back({Labels(), scalar->sample.value, {}});
       return got;
     }
     const auto* vector = std::get_if<query::Vector>(&result.value);
@@ -243,11 +257,12 @@ class Runner {
           "the result is neither a vector nor a scalar");
     }
     for (const query::VectorElement& element : *vector) {
-      if (!element.histogram.empty()) {
-        return absl::UnimplementedError(
-            "native histograms are not supported in rule tests");
+      if (element.histogram.empty()) {
+        got.push_back({element.labels, element.sample.value, {}});
+      } else {
+        got.push_back({element.labels, 0,
+                       query::HistogramNotation(element.histogram[0])});
       }
-      got.emplace_back(element.labels, element.sample.value);
     }
     return got;
   }
@@ -261,12 +276,12 @@ class Runner {
       Fail(check.place, fmt::format("{}: {}", what, MessageOf(got.status())));
       return;
     }
-    const std::string difference =
-        Difference(check.expected, *std::move(got),
-                   [&](const Element& a, const Element& b) {
-                     return a.first == b.first &&
-                            SameValue(a.second, b.second, file_.fuzzy_compare);
-                   });
+    const std::string difference = Difference(
+        check.expected, *std::move(got),
+        [&](const Element& a, const Element& b) {
+          return a.labels == b.labels && a.histogram == b.histogram &&
+                 SameValue(a.value, b.value, file_.fuzzy_compare);
+        });
     if (!difference.empty()) Fail(check.place, what + "\n" + difference);
   }
 

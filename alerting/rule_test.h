@@ -36,8 +36,7 @@ struct RuleTestReport {
 // `path` is the test file; its rule_files are relative to it. `new_store` is
 // called once a test. A rule that fails to evaluate is a failure and ends its
 // test, as in promtool. kInvalidArgument `file:line:column: ...` or kNotFound
-// if the file or its rules cannot be read; native histograms are refused by
-// name.
+// if the file or its rules cannot be read.
 absl::StatusOr<RuleTestReport> RunRuleTests(
     const std::string& path, const Clock& clock,
     const std::function<RuleTestStore()>& new_store);

@@ -10,6 +10,7 @@
 #include "absl/time/time.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "query/histogram_notation.h"
 
 namespace vigie::alerting {
 namespace {
@@ -97,6 +98,7 @@ absl::Status ReadSeries(const yaml::Node& node, RuleTest* test) {
   VIGIE_ASSIGN_OR_RETURN(const std::string values_text, TextOf(values));
   VIGIE_ASSIGN_OR_RETURN(series.values,
                          At(values, query::ParseStepValues(values_text)));
+  query::SetResetHints(&series.values);
   VIGIE_RETURN_IF_ERROR(map.Finish());
   // A later item of the same series replaces the earlier one.
   const auto same = std::find_if(
@@ -140,6 +142,19 @@ absl::StatusOr<AlertCheck> ReadAlertCheck(const yaml::Node& node) {
   return check;
 }
 
+// The text of the one that is noted there; "" if nothing is.
+absl::StatusOr<std::string> ReadHistogram(const yaml::Node& node) {
+  VIGIE_ASSIGN_OR_RETURN(const std::string text, TextOf(node));
+  VIGIE_ASSIGN_OR_RETURN(const query::StepValues values,
+                         At(node, query::ParseStepValues(text)));
+  if (values.empty()) return std::string();
+  const auto* histogram = values.size() == 1 && values[0].has_value()
+                              ? std::get_if<FloatHistogram>(&*values[0])
+                              : nullptr;
+  if (histogram == nullptr) return node.Error("expected one {{...}}");
+  return query::HistogramNotation(*histogram);
+}
+
 absl::StatusOr<ExprCheck> ReadExprCheck(const yaml::Node& node) {
   VIGIE_ASSIGN_OR_RETURN(yaml::MapReader map, node.AsMap());
   ExprCheck check;
@@ -149,20 +164,22 @@ absl::StatusOr<ExprCheck> ReadExprCheck(const yaml::Node& node) {
   VIGIE_ASSIGN_OR_RETURN(const auto items, ReadItems(map, "exp_samples"));
   for (const yaml::Node& item : items) {
     VIGIE_ASSIGN_OR_RETURN(yaml::MapReader fields, item.AsMap());
-    if (const yaml::Node* histogram = fields.Find("histogram");
-        histogram != nullptr && !histogram->is_null()) {
-      return histogram->Error("native histograms are not supported");
-    }
-    std::pair<Labels, double> sample;
+    ExpectedSample sample;
     if (const yaml::Node* labels = fields.Find("labels")) {
       VIGIE_ASSIGN_OR_RETURN(const std::string text, TextOf(*labels));
       if (text.find_first_not_of(" \t\n") != std::string::npos) {
-        VIGIE_ASSIGN_OR_RETURN(sample.first,
+        VIGIE_ASSIGN_OR_RETURN(sample.labels,
                                At(*labels, query::ParseSeriesLabels(text)));
       }
     }
+    if (const yaml::Node* histogram = fields.Find("histogram")) {
+      VIGIE_ASSIGN_OR_RETURN(sample.histogram, ReadHistogram(*histogram));
+    }
     if (const yaml::Node* value = fields.Find("value")) {
-      VIGIE_ASSIGN_OR_RETURN(sample.second, ReadNumber(*value));
+      VIGIE_ASSIGN_OR_RETURN(sample.value, ReadNumber(*value));
+      if (sample.value != 0 && !sample.histogram.empty()) {
+        return value->Error("a value beside a histogram");
+      }
     }
     VIGIE_RETURN_IF_ERROR(fields.Finish());
     check.expected.push_back(std::move(sample));

@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "base/yaml/yaml.h"
 #include "model/labels.h"
-#include "query/parser/series_notation.h"
+#include "query/series_notation.h"
 
 namespace vigie::alerting {
 
@@ -30,11 +30,17 @@ struct AlertCheck {
   std::vector<ExpectedAlert> expected;
 };
 
+struct ExpectedSample {
+  Labels labels;
+  double value = 0;
+  std::string histogram;  // as HistogramNotation gives it; "" of a float
+};
+
 struct ExprCheck {
   std::string place;
   std::string expr;
   int64_t eval_time_ms = 0;  // after the start
-  std::vector<std::pair<Labels, double>> expected;
+  std::vector<ExpectedSample> expected;
 };
 
 struct RuleTest {

@@ -2,6 +2,7 @@
 // that its name has.
 #include "alerting/rule_test.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -167,6 +168,120 @@ TEST_F(RuleTestTest, PatternsWithoutRulesAreWarnedOf) {
   EXPECT_THAT(report->failures, IsEmpty());
 }
 
+// The first three series and what they give are those of the documentation.
+TEST_F(RuleTestTest, NativeHistogramsAreLoadedAndCompared) {
+  Write("rules.yml",
+        "groups:\n"
+        "  - name: g\n"
+        "    rules:\n"
+        "      - {record: per_minute, expr: 'rate(even[2m1s]) * 60'}\n"
+        "      - {alert: Many, expr: 'histogram_count(grows) > 4'}\n");
+  const auto report = Run(
+      "rule_files: [rules.yml]\n"
+      "tests:\n"
+      "  - interval: 1m\n"
+      "    input_series:\n"
+      "      - series: one\n"
+      "        values: '{{schema:1 sum:-0.3 count:32.1 z_bucket:7.1 "
+      "z_bucket_w:0.05 buckets:[5.1 10 7] offset:-3 n_buckets:[4.1 5] "
+      "n_offset:-5}}'\n"
+      "      - {series: same, values: '{{sum:3 count:2 buckets:[2]}}x2'}\n"
+      "      - series: grows\n"
+      "        values: '{{sum:3 count:2 buckets:[2]}}+{{sum:1.3 count:1 "
+      "buckets:[1]}}x2 stale {{count:1 buckets:[1]}}'\n"
+      "      - {series: even, values: '{{sum:3 count:2 buckets:[2]}}+{{sum:1.5 "
+      "count:1 buckets:[1]}}x2'}\n"
+      "      - {series: falls, values: '{{count:2}} {{count:1}} 7'}\n"
+      "    alert_rule_test:\n"
+      "      - {eval_time: 1m, alertname: Many}\n"
+      "    promql_expr_test:\n"
+      "      - expr: one\n"
+      "        eval_time: 1m\n"
+      "        exp_samples:\n"
+      "          - labels: one\n"
+      "            histogram: '{{schema:1 n_offset:-5 n_buckets:[4.1 5] "
+      "offset:-4 buckets:[0 5.1 10 7 0] z_bucket:7.1 z_bucket_w:0.05 "
+      "count:32.1 sum:-0.3}}'\n"
+      "      - expr: same\n"
+      "        eval_time: 2m\n"
+      "        exp_samples:\n"
+      "          - labels: same\n"
+      "            histogram: '{{count:2 sum:3 counter_reset_hint:not_reset "
+      "buckets:[2]}}'\n"
+      "      - expr: grows\n"
+      "        eval_time: 2m\n"
+      "        exp_samples:\n"
+      "          - labels: grows\n"
+      "            histogram: '{{count:4 sum:5.6 counter_reset_hint:not_reset "
+      "buckets:[4]}}'\n"
+      // Counts from 2 to 4 and sums from 3 to 6 within two minutes.
+      "      - expr: per_minute\n"
+      "        eval_time: 2m\n"
+      "        exp_samples:\n"
+      "          - labels: per_minute\n"
+      "            histogram: '{{count:1 sum:1.5 counter_reset_hint:gauge "
+      "buckets:[1]}}'\n"
+      "      - {expr: grows, eval_time: 3m}\n"
+      "      - expr: grows\n"
+      "        eval_time: 4m\n"
+      "        exp_samples:\n"
+      "          - {labels: grows, histogram: '{{count:1 buckets:[1]}}'}\n"
+      "      - expr: falls\n"
+      "        eval_time: 1m\n"
+      "        exp_samples:\n"
+      "          - labels: falls\n"
+      "            histogram: '{{count:1}}'\n"
+      "      - expr: falls\n"
+      "        eval_time: 2m\n"
+      "        exp_samples: [{labels: falls, value: 7}]\n"
+      "      - expr: histogram_count(same)\n"
+      "        exp_samples: [{value: 2}]\n");
+
+  ASSERT_THAT(report, IsOk());
+  EXPECT_THAT(report->failures, IsEmpty());
+  EXPECT_EQ(report->checks, 10U);
+}
+
+TEST_F(RuleTestTest, AHistogramThatDiffersIsShownAsItIsWritten) {
+  const auto failures = [&](std::string_view expected) {
+    return Run(fmt::format(
+                   "tests:\n"
+                   "  - input_series: [{{series: h, values: '{{{{count:1 sum:2 "
+                   "buckets:[1]}}}}'}}]\n"
+                   "    promql_expr_test:\n"
+                   "      - {{expr: h, exp_samples: [{{labels: h, {}}}]}}\n",
+                   expected))
+        ->failures;
+  };
+
+  EXPECT_THAT(failures("histogram: '{{count:1 sum:2 buckets:[1]}}'"),
+              IsEmpty());
+  for (const std::string other :
+       {"histogram: '{{count:1 sum:2 buckets:[1] offset:1}}'",
+        "histogram: '{{count:1 sum:2.5 buckets:[1]}}'",
+        "histogram: '{{count:1 sum:2 buckets:[1] "
+        "counter_reset_hint:not_reset}}'",
+        "value: 0"}) {
+    EXPECT_THAT(
+        failures(other),
+        ElementsAre(AllOf(HasSubstr("came, and was not expected:\n"
+                                    "      h {{count:1 sum:2 buckets:[1]}}"),
+                          HasSubstr("expected, and did not come:\n      h "))))
+        << other;
+  }
+}
+
+TEST_F(RuleTestTest, HistogramsThatNoStoreTakesAreFailures) {
+  const auto report =
+      Run("tests:\n"
+          "  - input_series: [{series: h, values: '{{count:-1}}'}]\n"
+          "    promql_expr_test: [{expr: h}]\n");
+
+  ASSERT_THAT(report, IsOk());
+  EXPECT_THAT(report->failures,
+              ElementsAre(HasSubstr("input_series: h: a negative count")));
+}
+
 TEST_F(RuleTestTest, NanEqualsNan) {
   EXPECT_THAT(
       Run("tests:\n"
@@ -192,13 +307,19 @@ TEST_F(RuleTestTest, WhatIsWrongInTheFileIsSaidWithItsPlace) {
   const std::vector<std::pair<std::string, std::string>> wrong = {
       {"tests: [{input_series: [{series: 'm{', values: '1'}]}]", ":1:34: "},
       {"tests: [{input_series: [{series: m, values: '1x'}]}]", "repetition"},
-      {"tests: [{input_series: [{series: m, values: '{{schema:1}}'}]}]",
-       "native histograms"},
+      {"tests: [{input_series: [{series: m, values: '1 {{schema:9}}'}]}]",
+       "test.yml:1:45: in a histogram: unknown schema 9"},
       {"tests: [{input_series: [{series: m}]}]", "values"},
       {"tests: [{alert_rule_test: [{eval_time: 1m}]}]", "alertname"},
       {"tests: [{promql_expr_test: [{expr: m, exp_samples: [{histogram: "
        "x}]}]}]",
-       "native histograms"},
+       "test.yml:1:65: bad repetition in x"},
+      {"tests: [{promql_expr_test: [{expr: m, exp_samples: [{histogram: "
+       "'{{}} {{}}'}]}]}]",
+       "expected one {{...}}"},
+      {"tests: [{promql_expr_test: [{expr: m, exp_samples: [{histogram: "
+       "'{{}}', value: 1}]}]}]",
+       "test.yml:1:80: a value beside a histogram"},
       {"tests: [{start_timestamp: yesterday}]", "RFC 3339"},
       {"tests: [{evaltime: 1m}]", "evaltime"},
       {"group_eval_order: [a, a]", "repeated"},

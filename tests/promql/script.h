@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "query/parser/series_notation.h"
+#include "query/series_notation.h"
 
 namespace vigie::testing {
 

@@ -7,7 +7,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "query/parser/parser.h"
-#include "query/parser/series_notation.h"
+#include "query/series_notation.h"
 #include "tests/promql/script.h"
 
 namespace vigie::testing {
@@ -236,6 +236,7 @@ class ScriptReader {
     VIGIE_ASSIGN_OR_RETURN(load.interval_ms, ParseDurationMs(interval));
     for (auto next = NextOfBlock(); !next.empty(); next = NextOfBlock()) {
       VIGIE_ASSIGN_OR_RETURN(ScriptSeries series, query::ParseSeriesLine(next));
+      query::SetResetHints(&series.values);
       Put(std::move(series), &load.series);
     }
     script_.commands.emplace_back(std::move(load));

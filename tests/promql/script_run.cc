@@ -10,6 +10,8 @@
 #include "base/strings.h"
 #include "model/matcher.h"
 #include "query/engine.h"
+#include "query/histogram_notation.h"
+#include "query/native_histogram.h"
 #include "query/parser/literals.h"
 #include "tests/promql/script.h"
 #include "tests/support/memory_store.h"
@@ -37,21 +39,73 @@ bool AlmostEqual(double a, double b) {
          kEpsilon;
 }
 
-std::string Shown(const std::vector<Sample>& samples) {
+bool AllAlmostEqual(const std::vector<double>& a,
+                    const std::vector<double>& b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), AlmostEqual);
+}
+
+// The same buckets, however spans say it; of hints one that is named matters.
+bool AlmostEqual(FloatHistogram want, FloatHistogram got) {
+  query::Compact(&want);
+  query::Compact(&got);
+  return want.schema == got.schema && AlmostEqual(want.sum, got.sum) &&
+         AlmostEqual(want.count, got.count) &&
+         AlmostEqual(want.zero_count, got.zero_count) &&
+         AlmostEqual(want.zero_threshold, got.zero_threshold) &&
+         AllAlmostEqual(want.custom_values, got.custom_values) &&
+         want.positive_spans == got.positive_spans &&
+         want.negative_spans == got.negative_spans &&
+         AllAlmostEqual(want.positive_buckets, got.positive_buckets) &&
+         AllAlmostEqual(want.negative_buckets, got.negative_buckets) &&
+         (want.reset_hint == CounterResetHint::kUnknown ||
+          want.reset_hint == got.reset_hint);
+}
+
+using query::StepValue;
+
+bool AlmostEqual(const StepValue& want, const StepValue& got) {
+  if (want.index() != got.index()) return false;
+  const auto* number = std::get_if<double>(&want);
+  return number != nullptr ? AlmostEqual(*number, std::get<double>(got))
+                           : AlmostEqual(std::get<FloatHistogram>(want),
+                                         std::get<FloatHistogram>(got));
+}
+
+std::string Shown(const StepValue& value) {
+  const auto* number = std::get_if<double>(&value);
+  return number != nullptr
+             ? query::FormatNumber(*number)
+             : query::HistogramNotation(std::get<FloatHistogram>(value));
+}
+
+// By time.
+using Values = std::map<int64_t, StepValue>;
+
+std::string Shown(const Values& values) {
   std::string out;
-  for (const Sample& sample : samples) {
-    fmt::format_to(std::back_inserter(out), " {}@{}",
-                   query::FormatNumber(sample.value), sample.time_ms);
+  for (const auto& [time_ms, value] : values) {
+    fmt::format_to(std::back_inserter(out), " {}@{}", Shown(value), time_ms);
   }
   return out;
+}
+
+Values ValuesOf(const query::MatrixSeries& series) {
+  Values values;
+  for (const Sample& sample : series.floats) {
+    values.emplace(sample.time_ms, sample.value);
+  }
+  for (const query::HistogramSample& sample : series.histograms) {
+    values.emplace(sample.time_ms, sample.histogram);
+  }
+  return values;
 }
 
 // What differed; empty if nothing did.
 using Difference = std::string;
 
 Difference CompareVector(const ScriptEval& eval, bool ordered,
-                         const std::vector<std::pair<Labels, double>>& got) {
-  std::map<Labels, std::pair<size_t, double>> wanted;
+                         const std::vector<std::pair<Labels, StepValue>>& got) {
+  std::map<Labels, std::pair<size_t, StepValue>> wanted;
   for (size_t i = 0; i < eval.series.size(); ++i) {
     wanted[eval.series[i].labels] = {i, *eval.series[i].values[0]};
   }
@@ -60,16 +114,16 @@ Difference CompareVector(const ScriptEval& eval, bool ordered,
     const auto it = wanted.find(labels);
     if (it == wanted.end()) {
       return fmt::format("unexpected or repeated series {} {}",
-                         labels.ToString(), query::FormatNumber(value));
+                         labels.ToString(), Shown(value));
     }
-    const auto [place, want] = it->second;
+    const auto& [place, want] = it->second;
     if (ordered && place != i) {
       return fmt::format("{} comes at place {}, not {}", labels.ToString(),
                          i + 1, place + 1);
     }
     if (!AlmostEqual(want, value)) {
       return fmt::format("{}: expected {}, got {}", labels.ToString(),
-                         query::FormatNumber(want), query::FormatNumber(value));
+                         Shown(want), Shown(value));
     }
     wanted.erase(it);
   }
@@ -81,13 +135,13 @@ Difference CompareMatrix(const ScriptEval& eval, const query::Matrix& got) {
   const int64_t start_ms =
       eval.is_range ? eval.start_ms : eval.samples_start_ms;
   const int64_t step_ms = eval.is_range ? eval.step_ms : eval.samples_step_ms;
-  std::map<Labels, std::vector<Sample>> wanted;
+  std::map<Labels, Values> wanted;
   for (const ScriptSeries& series : eval.series) {
-    std::vector<Sample>& samples = wanted[series.labels];
+    Values& values = wanted[series.labels];
     for (size_t i = 0; i < series.values.size(); ++i) {
       if (!series.values[i].has_value()) continue;
-      samples.push_back(
-          {start_ms + static_cast<int64_t>(i) * step_ms, *series.values[i]});
+      values.emplace(start_ms + static_cast<int64_t>(i) * step_ms,
+                     *series.values[i]);
     }
   }
   for (size_t i = 0; i < got.size(); ++i) {
@@ -96,24 +150,34 @@ Difference CompareMatrix(const ScriptEval& eval, const query::Matrix& got) {
       return fmt::format("{} is out of order or repeated",
                          series.labels.ToString());
     }
+    const Values values = ValuesOf(series);
+    if (values.size() != series.floats.size() + series.histograms.size()) {
+      return fmt::format("{} has two samples at one time",
+                         series.labels.ToString());
+    }
     const auto it = wanted.find(series.labels);
     if (it == wanted.end()) {
       return fmt::format("unexpected series {}{}", series.labels.ToString(),
-                         Shown(series.floats));
+                         Shown(values));
     }
-    const std::vector<Sample>& want = it->second;
-    if (!std::equal(want.begin(), want.end(), series.floats.begin(),
-                    series.floats.end(), [](const Sample& a, const Sample& b) {
-                      return a.time_ms == b.time_ms &&
-                             AlmostEqual(a.value, b.value);
+    const Values& want = it->second;
+    if (!std::equal(want.begin(), want.end(), values.begin(), values.end(),
+                    [](const auto& a, const auto& b) {
+                      return a.first == b.first &&
+                             AlmostEqual(a.second, b.second);
                     })) {
       return fmt::format("{}: expected{}, got{}", series.labels.ToString(),
-                         Shown(want), Shown(series.floats));
+                         Shown(want), Shown(values));
     }
     wanted.erase(it);
   }
   if (wanted.empty()) return "";
   return fmt::format("series {} is missing", wanted.begin()->first.ToString());
+}
+
+StepValue ValueOf(const query::VectorElement& element) {
+  if (element.histogram.empty()) return element.sample.value;
+  return element.histogram[0];
 }
 
 Difference CompareValue(const ScriptEval& eval, const query::Value& value) {
@@ -138,13 +202,13 @@ Difference CompareValue(const ScriptEval& eval, const query::Value& value) {
     return CompareMatrix(eval, *matrix);
   }
   if (eval.gives_range_vector) return "expected a range vector";
-  std::vector<std::pair<Labels, double>> got;
+  std::vector<std::pair<Labels, StepValue>> got;
   for (const query::VectorElement& element : std::get<query::Vector>(value)) {
     if (element.sample.time_ms != eval.start_ms) {
       return fmt::format("{} is of {}, not of the evaluation time",
                          element.labels.ToString(), element.sample.time_ms);
     }
-    got.emplace_back(element.labels, element.sample.value);
+    got.emplace_back(element.labels, ValueOf(element));
   }
   return CompareVector(eval, eval.ordered, got);
 }
@@ -254,10 +318,13 @@ class ScriptRun {
       batch.series.push_back({series.labels, {}});
       for (size_t i = 0; i < series.values.size(); ++i) {
         if (!series.values[i].has_value()) continue;
-        batch.floats.push_back(
-            {index,
-             {static_cast<int64_t>(i) * load.interval_ms, *series.values[i]},
-             0});
+        const int64_t time_ms = static_cast<int64_t>(i) * load.interval_ms;
+        if (const auto* number = std::get_if<double>(&*series.values[i])) {
+          batch.floats.push_back({index, {time_ms, *number}, 0});
+        } else {
+          batch.float_histograms.push_back(
+              {index, time_ms, std::get<FloatHistogram>(*series.values[i]), 0});
+        }
       }
     }
     const store::AppendOutcome outcome =
@@ -316,20 +383,19 @@ class ScriptRun {
     if (!result.ok()) {
       return fmt::format("as a range query: {}", MessageOf(result.status()));
     }
-    std::vector<std::pair<Labels, double>> middle;
+    std::vector<std::pair<Labels, StepValue>> middle;
     for (const query::MatrixSeries& series :
          std::get<query::Matrix>(result->value)) {
-      for (const Sample& sample : series.floats) {
-        if (sample.time_ms == eval.start_ms) {
-          middle.emplace_back(series.labels, sample.value);
-        }
+      const Values values = ValuesOf(series);
+      if (const auto it = values.find(eval.start_ms); it != values.end()) {
+        middle.emplace_back(series.labels, it->second);
       }
     }
     Difference difference;
     if (!scalar) {
       difference = CompareVector(eval, false, middle);
     } else if (middle.size() != 1 ||
-               !AlmostEqual(*eval.scalar, middle[0].second)) {
+               !AlmostEqual(StepValue(*eval.scalar), middle[0].second)) {
       difference = "not the scalar";
     }
     return difference.empty() ? "" : "as a range query: " + difference;

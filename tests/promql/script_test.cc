@@ -92,6 +92,30 @@ TEST(ScriptRunnerTest, TellsEveryKindOfDifferenceWithItsPlace) {
               ElementsAre(HasSubstr("an annotation is missing")));
 }
 
+TEST(ScriptRunnerTest, TellsHowHistogramsDiffer) {
+  constexpr std::string_view kLoad =
+      "load 1m\n  h {{count:3 sum:4 buckets:[1 2]}}x2\n\n";
+  const auto failures = [&](std::string_view eval) {
+    return FailuresOf(std::string(kLoad) + std::string(eval));
+  };
+  EXPECT_THAT(failures("eval instant at 1m h\n"
+                       "  h {{count:3 sum:4 buckets:[0 1 2] offset:-1}}"),
+              IsEmpty());
+  for (const std::string other :
+       {"{{count:3 sum:4 buckets:[1 2] offset:1}}", "{{count:3 sum:4}}",
+        "{{count:3 sum:4 buckets:[2 1]}}", "{{count:3 sum:5 buckets:[1 2]}}",
+        "{{schema:1 count:3 sum:4 buckets:[1 2]}}",
+        "{{count:3 sum:4 buckets:[1 2] counter_reset_hint:gauge}}",
+        "{{count:3 sum:4 buckets:[1 2] z_bucket:1}}", "3"}) {
+    EXPECT_THAT(failures("eval instant at 1m h\n  h " + other),
+                ElementsAre(HasSubstr("got {{count:3 sum:4 counter_reset_hint:"
+                                      "not_reset buckets:[1 2]}}")))
+        << other;
+  }
+  EXPECT_THAT(failures("eval range from 0 to 1m step 1m h\n  h 1 2"),
+              ElementsAre(HasSubstr("expected 1@0 2@60000, got {{count:3")));
+}
+
 TEST(ScriptRunnerTest, RefusesScriptsItDoesNotUnderstand) {
   const auto message = [](std::string_view text) {
     return std::string(ParseScript("a.test", text).status().message());
@@ -99,7 +123,8 @@ TEST(ScriptRunnerTest, RefusesScriptsItDoesNotUnderstand) {
   EXPECT_THAT(message("\nlod 5m"), HasSubstr("a.test:2: unknown command"));
   EXPECT_THAT(message("load 5x"), HasSubstr("a.test:1:"));
   EXPECT_THAT(message("load 5m\n  a 1 2y+"), HasSubstr("a.test:2:"));
-  EXPECT_THAT(message("load 5m\n  a {{count:1}}"), HasSubstr("a.test:2:"));
+  EXPECT_THAT(message("load 5m\n  a {{cuont:1}}"),
+              HasSubstr("a.test:2: in a histogram: unknown key \"cuont\""));
   EXPECT_THAT(message("load 5m\n  a{b!=\"c\"} 1"), HasSubstr("not matchers"));
   EXPECT_THAT(message("load 5m\n  a 1+1"), HasSubstr("step without a run"));
   EXPECT_THAT(message("eval instant 5m a"), HasSubstr("expected 'at'"));
@@ -120,10 +145,10 @@ TEST(ScriptRunnerTest, NotationOfSeriesGivesItsSamples) {
   EXPECT_EQ(load.interval_ms, 30'000);
   std::string shown;
   for (const auto& value : load.series[0].values) {
-    shown += !value.has_value() ? "_ "
-             : IsStaleMarker(*value)
-                 ? "stale "
-                 : std::to_string(static_cast<int>(*value)) + " ";
+    const double number = value.has_value() ? std::get<double>(*value) : 0;
+    shown += !value.has_value()      ? "_ "
+             : IsStaleMarker(number) ? "stale "
+                                     : std::to_string(int(number)) + " ";
   }
   EXPECT_EQ(shown, "1 _ stale 1 3 5 _ _ 3 3 -1 -2 300 ");
 }
