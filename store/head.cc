@@ -195,12 +195,14 @@ absl::Status Head::ApplyColumns(const BatchRecord::Columns<Value>& samples,
       series.first_ms = time_ms;
     }
     series.newest_ms = std::max(series.newest_ms, time_ms);
-    OpenChunk& chunk = page->open->chunks[slot];
+    OpenPage& open = *page->open;
+    open.oldest_ms = std::min(open.oldest_ms, time_ms);
+    OpenChunk& chunk = open.chunks[slot];
     if (chunk.empty() || time_ms > chunk.last_time_ms()) {
       chunk.Append(time_ms, samples.start_ms(i), samples.values[i]);
       ++share->samples;
     } else {
-      LateSamples& late = page->open->late[static_cast<uint8_t>(slot)];
+      LateSamples& late = open.late[static_cast<uint8_t>(slot)];
       if (late.try_emplace(time_ms,
                            Late(samples.start_ms(i), samples.values[i]))
               .second) {

@@ -22,8 +22,10 @@ void AddDays(const OpenPage& open, size_t slot,
   };
   const OpenChunk& chunk = open.chunks[slot];
   if (!chunk.empty()) {
-    const int32_t first = DayOf(chunk.first_time_ms());
     const int32_t last = DayOf(chunk.last_time_ms());
+    // Mostly it is one day, and the chunk's samples need not be looked at.
+    const int32_t first =
+        DayOf(open.oldest_ms) == last ? last : DayOf(chunk.first_time_ms());
     add(first);
     if (last > first) add(last);
     if (last - first > 1) {  // days between them may be without any
@@ -212,6 +214,7 @@ void Head::RestorePage(SeriesPage* page) {
   if (frozen->open == nullptr) return;
   if (page->open == nullptr) page->open = std::make_unique<OpenPage>();
   OpenPage& open = *page->open;
+  open.oldest_ms = std::min(open.oldest_ms, frozen->open->oldest_ms);
   samples_ -= SamplesOf(*frozen->open) + SamplesOf(open);
   SampleRuns runs;
   for (uint64_t bits = frozen->dirty; bits != 0; bits &= bits - 1) {

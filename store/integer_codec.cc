@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -52,6 +53,7 @@ class WidthHistogram {
  public:
   void Add(uint64_t value) {
     ++counts_[static_cast<size_t>(std::bit_width(value))];
+    all_ |= value;
   }
 
   // One that no width holds.
@@ -62,8 +64,9 @@ class WidthHistogram {
   void Cheapest(size_t size, Frame* frame) const {
     frame->bits = ~size_t{0};
     size_t patches = always_;  // and those wider than `width`
-    size_t bits_of_patches = 0;
-    for (int width = 64; width >= 0; --width) {
+    const int widest = std::bit_width(all_);
+    size_t bits_of_patches = patches * static_cast<size_t>(64 - widest);
+    for (int width = widest; width >= 0; --width) {
       const size_t here = counts_[static_cast<size_t>(width)];
       // A width that no difference has is never the cheapest, except one of
       // none at all.
@@ -93,7 +96,9 @@ class WidthHistogram {
     return std::min(loose, 72 + patches * (gap + 1) + bits * 4 / 3);
   }
 
-  std::array<uint32_t, 65> counts_{};
+  static_assert(kColumnMax <= std::numeric_limits<uint16_t>::max());
+  std::array<uint16_t, 65> counts_{};
+  uint64_t all_ = 0;  // differences, one bit over the other
   size_t always_ = 0;
 };
 
@@ -382,6 +387,8 @@ void Encode(std::span<const uint64_t> column, bool inner, std::string* out) {
     plan.frame = BestFrame({left + FirstLeft(order), left + size});
     plan.frame.bits += VarintBits(plan.frame.base) + VarintBits(plan.first);
     if (plan.frame.bits < best.frame.bits) best = plan;
+    // Nothing but a base is left: no other order is worth a look.
+    if (best.frame.width == 0 && best.frame.patches == 0) break;
   }
   Write(
       column[0], factor, best,

@@ -310,7 +310,7 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
       bool full = false;
       {
         HeadReaderLock lock(head_lock_);
-        full = head_->weight() >= 4 * kHeadSamplesMax;
+        full = head_->weight() >= 4 * HeadSamplesMax(head_->index().size());
         if (!full) {
           decision =
               admission_.Decide(&queue->front().batch, *head_, clock_.NowMs());

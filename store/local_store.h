@@ -4,6 +4,7 @@
 // How the two and the readers meet: docs/decisions/0015-one-writer.md.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -40,8 +41,11 @@ class LabelOrder;
 
 // A seal is due before its time once the head holds this many samples, by their
 // weight; at four times as many batches are refused, as seals then keep
-// failing.
-inline constexpr uint64_t kHeadSamplesMax = 16 << 20;
+// failing. Many series may have more, so that what a seal costs a series is
+// shared by enough samples (0115).
+constexpr uint64_t HeadSamplesMax(uint64_t series) {
+  return std::max<uint64_t>(16 << 20, 32 * series);
+}
 
 enum class SealStep { kCaptured, kWritten, kPublished, kTrimmed };
 

@@ -204,7 +204,7 @@ absl::Status LocalStore::KeepSince(const KeptSince& kept) {
 bool LocalStore::SealIsDue(int64_t last_seal_ns) {
   HeadReaderLock lock(head_lock_);
   if (!head_->dirty()) return false;
-  return head_->weight() >= kHeadSamplesMax ||
+  return head_->weight() >= HeadSamplesMax(head_->index().size()) ||
          clock_.MonotonicNs() - last_seal_ns >=
              options_.store.seal_interval_ms * kMsNs;
 }

@@ -1,7 +1,11 @@
 // A seal as files: chunks by window, rows of series and metadata, watermark.
 #include <algorithm>
 #include <map>
+#include <string>
+#include <string_view>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "base/status_macros.h"
 #include "store/day_index_builder.h"
@@ -21,18 +25,15 @@ class SealWriter {
         tables_(tables),
         catalog_(catalog),
         out_(*out) {
-    order_.reserve(capture.series.size());
-    for (uint32_t i = 0; i < capture.series.size(); ++i) order_.push_back(i);
     // The order of the keys, so that series are read and written one by one.
-    std::sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) {
-      const SealCapture::Series& x = capture.series[a];
-      const SealCapture::Series& y = capture.series[b];
-      if (x.tenant != y.tenant) {
-        return CompareTenants(capture.tenants[x.tenant],
-                              capture.tenants[y.tenant]) < 0;
-      }
-      return std::pair(x.metric_hash, x.id) < std::pair(y.metric_hash, y.id);
-    });
+    const std::vector<uint32_t> ranks = RanksOf(capture.tenants);
+    order_.reserve(capture.series.size());
+    for (uint32_t i = 0; i < capture.series.size(); ++i) {
+      const SealCapture::Series& one = capture.series[i];
+      order_.push_back(
+          {uint64_t{ranks[one.tenant]} << 32 | one.metric_hash, i});
+    }
+    std::sort(order_.begin(), order_.end());
   }
 
   absl::Status WriteChunks() {
@@ -41,7 +42,7 @@ class SealWriter {
       newest = std::max(newest, NearestWindowOf(one.newest_ms));
     }
     SampleRuns runs;
-    for (const uint32_t i : order_) {
+    for (const auto& [rank, i] : order_) {
       capture_.read(i, &runs);
       VIGIE_RETURN_IF_ERROR(
           EachWindow(runs,
@@ -139,10 +140,20 @@ class SealWriter {
   }
 
  private:
-  // As keys sort: the length of the name comes first.
-  static int CompareTenants(const std::string& a, const std::string& b) {
-    if (a.size() != b.size()) return a.size() < b.size() ? -1 : 1;
-    return a.compare(b);
+  // The place of each among all, as keys sort: the length of the name comes
+  // first.
+  static std::vector<uint32_t> RanksOf(
+      const std::vector<std::string>& tenants) {
+    std::vector<std::tuple<size_t, std::string_view, uint32_t>> order;
+    for (const std::string& tenant : tenants) {
+      order.emplace_back(tenant.size(), tenant, order.size());
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<uint32_t> ranks(tenants.size());
+    for (uint32_t rank = 0; rank < order.size(); ++rank) {
+      ranks[std::get<uint32_t>(order[rank])] = rank;
+    }
+    return ranks;
   }
 
   template <class Visit>
@@ -229,7 +240,9 @@ class SealWriter {
   BlockCatalog& catalog_;
   SealFiles& out_;
   DayIndexBuilder index_;
-  std::vector<uint32_t> order_;  // indices of capture_.series
+  // Tenant and metric, as keys sort; an index in capture_.series, which are by
+  // id.
+  std::vector<std::pair<uint64_t, uint32_t>> order_;
   std::map<int32_t, std::unique_ptr<PlaceWriter>> writers_;  // null: late
   std::vector<std::pair<int32_t, uint32_t>> late_;           // window, index
 };

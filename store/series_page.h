@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -44,7 +45,8 @@ using LateSamples = std::map<int64_t, LateSample>;
 // the chunk came first.
 struct OpenPage {
   std::array<OpenChunk, kPageSeries> chunks;
-  absl::flat_hash_map<uint8_t, LateSamples> late;  // by slot
+  int64_t oldest_ms = std::numeric_limits<int64_t>::max();  // of all samples
+  absl::flat_hash_map<uint8_t, LateSamples> late;           // by slot
 
   // Appends the samples of one series within `range`, in order, if their times
   // come after those in `*runs`; merges them behind those otherwise.
