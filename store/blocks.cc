@@ -18,6 +18,7 @@
 #include "store/day_rows.h"
 #include "store/merge.h"
 #include "store/place_writer.h"
+#include "store/reopen_pace.h"
 #include "store/rocks_records.h"
 #include "store/rocks_tables.h"
 
@@ -25,10 +26,6 @@ namespace vigie::store {
 namespace {
 
 constexpr std::string_view kWatermarkKey = "watermark";
-
-// How long a database that was opened again and broke again stays broken.
-constexpr int64_t kReopenFirstNs = 1'000'000'000;
-constexpr int64_t kReopenMaxNs = 64 * kReopenFirstNs;
 
 // What a day has a rollup of already keeps it, whatever is asked for.
 void KeepRollups(const BlockView& view, int32_t day, MergeOptions* options) {
@@ -79,7 +76,7 @@ class Blocks::Impl final : public Records {
   // A change has come to its end: the next trouble is a new one.
   void NoteChange() {
     MutexLock lock(mutex_);
-    reopen_after_ns_ = 0;
+    pace_.Changed();
   }
 
   absl::Status Write(const RecordBatch& batch) override;
@@ -112,11 +109,13 @@ class Blocks::Impl final : public Records {
   rocksdb::Env* const env_;
   const SystemClock system_clock_;
   const Clock& clock_;
+  // `before` is null or in trouble.
+  absl::StatusOr<std::shared_ptr<Opened>> OpenBeside(
+      const std::shared_ptr<Opened>& before) const;
+
   mutable Mutex mutex_;
   std::shared_ptr<Opened> opened_ ABSL_GUARDED_BY(mutex_);
-  // How long to wait after an opening for the next one; none since a change.
-  int64_t reopen_after_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t reopened_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  ReopenPace pace_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Does nothing if what is open is in order. A disk may take a probe and then
@@ -131,9 +130,8 @@ absl::Status Blocks::Impl::Open() {
     if (trouble.ok()) return absl::OkStatus();
     {
       MutexLock lock(mutex_);
-      const int64_t wait_ns =
-          reopened_ns_ + reopen_after_ns_ - clock_.MonotonicNs();
-      if (reopen_after_ns_ > 0 && wait_ns > 0) {
+      const int64_t wait_ns = pace_.WaitNs(clock_.MonotonicNs());
+      if (wait_ns > 0) {
         return absl::UnavailableError(fmt::format("{}; opened again in {} ms",
                                                   MessageOf(trouble),
                                                   wait_ns / 1'000'000));
@@ -142,10 +140,21 @@ absl::Status Blocks::Impl::Open() {
     before->tables->StopBackgroundWork();
     VIGIE_RETURN_IF_ERROR(before->tables->Probe());
     MutexLock lock(mutex_);
-    reopened_ns_ = clock_.MonotonicNs();
-    reopen_after_ns_ =
-        std::clamp(2 * reopen_after_ns_, kReopenFirstNs, kReopenMaxNs);
+    pace_.Began(clock_.MonotonicNs());
   }
+  absl::StatusOr<std::shared_ptr<Opened>> now = OpenBeside(before);
+  MutexLock lock(mutex_);
+  if (before != nullptr) pace_.Ended(clock_.MonotonicNs());
+  VIGIE_RETURN_IF_ERROR(now.status());
+  if (before != nullptr) {
+    spdlog::warn("blocks: opened again, after {}", MessageOf(trouble));
+  }
+  opened_ = *std::move(now);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::shared_ptr<Blocks::Opened>> Blocks::Impl::OpenBeside(
+    const std::shared_ptr<Opened>& before) const {
   auto now = std::make_shared<Opened>();
   VIGIE_ASSIGN_OR_RETURN(
       now->tables,
@@ -156,12 +165,7 @@ absl::Status Blocks::Impl::Open() {
       now->records,
       RocksRecords::Open(tables.db(), *tables.at(Table::kRecords)->handle()));
   VIGIE_ASSIGN_OR_RETURN(now->catalog, BlockCatalog::Load(tables));
-  if (before != nullptr) {
-    spdlog::warn("blocks: opened again, after {}", MessageOf(trouble));
-  }
-  MutexLock lock(mutex_);
-  opened_ = std::move(now);
-  return absl::OkStatus();
+  return now;
 }
 
 absl::Status Blocks::Impl::Write(const RecordBatch& batch) {

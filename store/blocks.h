@@ -130,8 +130,8 @@ class Blocks {
   // can still be read. Then, and if the disk takes files again, this opens it
   // anew; who reads goes on with the old one. What was refused may be there
   // afterwards, as after a crash. kUnavailable, naming the cause, if the disk
-  // still fails, or did so right after the last opening: then it takes 1 s, 2 s
-  // ... 64 s until the next one.
+  // still fails, or did so right after the last opening: then the next one
+  // waits (reopen_pace.h).
   absl::Status Recover();
 
   // The same object throughout; a write recovers by itself, and is tried twice.
