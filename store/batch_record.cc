@@ -11,7 +11,7 @@
 namespace vigie::store {
 namespace {
 
-constexpr uint8_t kVersion = 2;
+constexpr uint8_t kVersion = 3;
 
 absl::Status Damaged(std::string_view what) {
   return absl::DataLossError(fmt::format("batch record: {}", what));
@@ -149,8 +149,26 @@ void PutValues(const std::vector<BasicHistogram<Count>>& values,
     PutWords(h.custom_values, out);
   }
 }
+// Most values are whole numbers, whose lowest bytes are 0: each is told by the
+// bytes from its highest to the last that is not.
 void PutValues(const std::vector<double>& values, std::string* out) {
-  out->append(reinterpret_cast<const char*>(values.data()), values.size() * 8);
+  const size_t size = values.size();
+  const size_t begin = out->size();
+  out->resize(begin + (size + 1) / 2 + size * 8);
+  char* lengths = out->data() + begin;
+  char* at = lengths + (size + 1) / 2;
+  std::memset(lengths, 0, static_cast<size_t>(at - lengths));
+  for (size_t i = 0; i < size; ++i) {
+    const uint64_t word = std::bit_cast<uint64_t>(values[i]);
+    const int zeros = std::countr_zero(word) & ~7;  // 64 for none
+    const int length = 8 - zeros / 8;
+    lengths[i / 2] = static_cast<char>(lengths[i / 2] | length << i % 2 * 4);
+    const uint64_t bytes = zeros == 64 ? 0 : word >> zeros;
+    // What is written too far is written again or cut.
+    std::memcpy(at, &bytes, 8);
+    at += length;
+  }
+  out->resize(static_cast<size_t>(at - out->data()));
 }
 
 void TakeCount(ByteReader* in, uint64_t* count) { *count = in->Fixed64(); }
@@ -186,15 +204,40 @@ bool TakeValues(size_t size, ByteReader* in,
   return true;
 }
 bool TakeValues(size_t size, ByteReader* in, std::vector<double>* values) {
-  const std::string_view bytes = in->Bytes(size * 8);
+  const std::string_view lengths = in->Bytes((size + 1) / 2);
+  if (!in->ok()) return false;
+  const auto length_of = [&](size_t i) {
+    return static_cast<uint64_t>(lengths[i / 2]) >> i % 2 * 4 & 15;
+  };
+  if (size % 2 != 0 && length_of(size) != 0) return false;
+  uint64_t total = 0;
+  for (size_t i = 0; i < size; ++i) {
+    if (length_of(i) > 8) return false;
+    total += length_of(i);
+  }
+  const std::string_view bytes = in->Bytes(total);
   if (!in->ok()) return false;
   values->resize(size);
-  std::memcpy(values->data(), bytes.data(), bytes.size());
+  size_t at = 0;
+  for (size_t i = 0; i < size; ++i) {
+    const size_t length = length_of(i);
+    uint64_t word = 0;
+    std::memcpy(&word, bytes.data() + at, length);
+    at += length;
+    if (length > 0) word <<= 64 - 8 * length;
+    (*values)[i] = std::bit_cast<double>(word);
+  }
   return true;
 }
 
-// Of a float 8 bytes at least, of a histogram more.
-constexpr size_t kValueBytesMin = 8;
+// A float takes half a byte at least, a histogram more than 8.
+uint64_t MostSamples(const std::vector<double>&, size_t bytes) {
+  return uint64_t{2} * bytes;
+}
+template <class Histogram>
+uint64_t MostSamples(const std::vector<Histogram>&, size_t bytes) {
+  return bytes / 8;
+}
 
 template <class Value>
 void PutSamples(const BatchRecord::Columns<Value>& columns, std::string* out) {
@@ -209,7 +252,7 @@ void PutSamples(const BatchRecord::Columns<Value>& columns, std::string* out) {
 template <class Value>
 bool TakeSamples(ByteReader* in, BatchRecord::Columns<Value>* columns) {
   const uint64_t count = in->Varint();
-  if (count >> 1 > in->remaining() / kValueBytesMin) return false;
+  if (count >> 1 > MostSamples(columns->values, in->remaining())) return false;
   const auto size = static_cast<size_t>(count >> 1);
   if (size == 0) return count == 0;
   return TakeColumn(size, in, &columns->ids) &&

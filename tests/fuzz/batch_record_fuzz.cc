@@ -24,6 +24,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   vigie::store::Try(bytes);
   // The version is not what there is to find.
-  vigie::store::Try("\x02" + std::string(bytes));
+  vigie::store::Try("\x03" + std::string(bytes));
   return 0;
 }

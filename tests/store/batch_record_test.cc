@@ -105,13 +105,54 @@ TEST(BatchRecordTest, DefinitionsToldByDifferencesComeBackInEveryOrder) {
   }
 }
 
-TEST(BatchRecordTest, AScrapeTakesEightBytesASampleAndAFewMore) {
+TEST(BatchRecordTest, FloatsOfEveryLengthComeBack) {
+  for (size_t size = 1; size < 40; ++size) {
+    BatchRecord record;
+    for (size_t i = 0; i < size; ++i) {
+      const int zeros = static_cast<int>(i * 7 % 65);
+      record.floats.Add(
+          i, 1, 0,
+          std::bit_cast<double>(zeros == 64 ? 0 : 0xC1C2C3C4C5C6C7C9 << zeros));
+    }
+
+    const auto out = DecodeBatchRecord(EncodeBatchRecord(record));
+
+    ASSERT_THAT(out, IsOk());
+    ASSERT_EQ(out->floats.size(), size);
+    for (size_t i = 0; i < size; ++i) {
+      EXPECT_EQ(std::bit_cast<uint64_t>(out->floats.values[i]),
+                std::bit_cast<uint64_t>(record.floats.values[i]))
+          << i << " of " << size;
+    }
+  }
+}
+
+TEST(BatchRecordTest, ALengthThatNoFloatHasIsDamage) {
+  BatchRecord record;
+  record.floats.Add(1, 1, 0, 1.5);
+  std::string bytes = EncodeBatchRecord(record);
+  const size_t at = bytes.find("\x02\xF8\x3F");  // its length and its bytes
+  ASSERT_NE(at, bytes.npos);
+
+  bytes[at] = '\x09';
+  EXPECT_THAT(DecodeBatchRecord(bytes), HasCode(absl::StatusCode::kDataLoss));
+  bytes[at] = '\x12';  // of a second one, which is not there
+  EXPECT_THAT(DecodeBatchRecord(bytes), HasCode(absl::StatusCode::kDataLoss));
+}
+
+size_t BytesOfAScrape(double value) {
   BatchRecord record;
   for (uint64_t id = 5'000; id < 7'000; ++id) {
-    record.floats.Add(id, 1'700'000'000'000, 0, 0.1);
+    record.floats.Add(id, 1'700'000'000'000, 0, value);
   }
+  return EncodeBatchRecord(record).size();
+}
 
-  EXPECT_LT(EncodeBatchRecord(record).size(), 2'000 * 8 + 64);
+TEST(BatchRecordTest, AScrapeTakesWhatItsValuesDo) {
+  EXPECT_LT(BytesOfAScrape(0.1), 2'000 * 8.5 + 64);
+  EXPECT_LT(BytesOfAScrape(60'001), 2'000 * 4.5 + 64);
+  EXPECT_LT(BytesOfAScrape(1), 2'000 * 2.5 + 64);
+  EXPECT_LT(BytesOfAScrape(0), 2'000 * 0.5 + 64);
 }
 
 TEST(BatchRecordTest, EveryTruncationIsRefused) {
