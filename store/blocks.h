@@ -50,6 +50,9 @@ struct MergeOptions {
   // What is written beside the samples, the finest first. A day that has
   // rollups keeps or drops the samples of a tenant as a whole.
   std::vector<Rollup> rollups;
+  // Before anyone sees the merge: of `tenant` it leaves samples out that are no
+  // longer kept, the newest of them at that time.
+  std::function<void(std::string_view tenant, int64_t newest_ms)> left_out;
   std::stop_token stop;
   std::function<void(uint64_t samples)> progress;  // now and then
   std::function<void(MergeStep)> after_step;       // for tests

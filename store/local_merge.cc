@@ -27,7 +27,7 @@ constexpr size_t kBytesASeries = 64;
 
 }  // namespace
 
-MergeOptions LocalStore::MergeOptionsOf(std::stop_token stop) const {
+MergeOptions LocalStore::MergeOptionsOf(std::stop_token stop) {
   MergeOptions options;
   options.oldest_ms = [this](std::string_view tenant) {
     return OldestKeptMs(options_.store, tenant, clock_.NowMs());
@@ -40,6 +40,9 @@ MergeOptions LocalStore::MergeOptionsOf(std::stop_token stop) const {
                                  clock_.NowMs());
          }});
   }
+  options.left_out = [this](std::string_view tenant, int64_t newest_ms) {
+    merge_floor_.LeftOut(tenant, newest_ms);
+  };
   options.stop = std::move(stop);
   options.after_step = options_.after_merge_step;
   return options;

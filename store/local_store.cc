@@ -128,7 +128,10 @@ absl::Status LocalStore::Load(const std::string& directory) {
   HeadReaderLock lock(head_lock_);
   reader_ = std::make_unique<Reader>(
       head_lock_, *head_, *blocks_, metrics_, [this](std::string_view tenant) {
-        return HorizonOf(options_.store, tenant, clock_.NowMs());
+        Horizon horizon = HorizonOf(options_.store, tenant, clock_.NowMs());
+        horizon.samples_ms =
+            std::max(horizon.samples_ms, merge_floor_.Of(tenant));
+        return horizon;
       });
   metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   metrics_.head_samples.Set(static_cast<double>(head_->samples()));

@@ -27,6 +27,7 @@
 #include "store/head.h"
 #include "store/head_lock.h"
 #include "store/log.h"
+#include "store/merge_floor.h"
 #include "store/reader.h"
 #include "store/store.h"
 #include "store/store_metrics.h"
@@ -157,7 +158,7 @@ class LocalStore final : public Store, private Appender {
   using Expiries = std::map<std::pair<int32_t, uint32_t>, int64_t>;
   std::optional<int32_t> DayWithExpired(const std::vector<DayState>& days,
                                         Expiries* expiries) const;
-  MergeOptions MergeOptionsOf(std::stop_token stop) const;
+  MergeOptions MergeOptionsOf(std::stop_token stop);
   absl::Status MergeOne(int32_t day, const MergeOptions& options);
   void StepDone(SealStep step) {
     if (options_.after_step) options_.after_step(step);
@@ -174,6 +175,7 @@ class LocalStore final : public Store, private Appender {
 
   HeadLock head_lock_;
   std::unique_ptr<Head> head_ ABSL_PT_GUARDED_BY(head_lock_);
+  MergeFloor merge_floor_;
   std::unique_ptr<Reader> reader_;
 
   // Held by the writer from deciding to applying, so that no series that a

@@ -163,6 +163,11 @@ class DayMerge {
       merged_[i].chunks = writers_[i]->chunks();
       merged_[i].bytes = writers_[i]->bytes();
     }
+    if (options_.left_out) {
+      for (const auto& [tenant, newest_ms] : left_out_) {
+        options_.left_out(tenant, newest_ms);
+      }
+    }
     return absl::OkStatus();
   }
 
@@ -192,11 +197,26 @@ class DayMerge {
     VIGIE_RETURN_IF_ERROR(RollUp(key, runs));
     const int64_t oldest_ms = OldestOf(options_.oldest_ms, key.tenant);
     // What rollups stand for, or will once it goes, stays or goes as a whole.
-    if (!options_.rollups.empty()) {
-      if (DayEndMs(day_) < oldest_ms) return absl::OkStatus();
+    const bool as_a_whole = !options_.rollups.empty();
+    if (as_a_whole && DayEndMs(day_) >= oldest_ms) {
       return WriteSamples(key, runs, kEverything);
     }
-    return WriteSamples(key, runs, oldest_ms);
+    NoteLeftOut(key.tenant, runs, oldest_ms);
+    return as_a_whole ? absl::OkStatus() : WriteSamples(key, runs, oldest_ms);
+  }
+
+  void NoteLeftOut(std::string_view tenant, const SampleRuns& runs,
+                   int64_t oldest_ms) {
+    for (const SampleColumns& run : runs) {
+      const size_t end = run.LowerBound(oldest_ms);
+      if (end == 0) continue;
+      // Series come by tenant.
+      if (left_out_.empty() || left_out_.back().first != tenant) {
+        left_out_.emplace_back(tenant, kEverything);
+      }
+      left_out_.back().second =
+          std::max(left_out_.back().second, run.times_ms[end - 1]);
+    }
   }
 
   absl::Status WriteSamples(const ChunkKeyParts& key, const SampleRuns& runs,
@@ -270,6 +290,8 @@ class DayMerge {
   size_t of_samples_ = 0;  // the first of them; the others are of rollups
   std::vector<StoredChunk> chunks_, rollups_;  // of the series
   std::vector<RankedRuns> sources_;
+  // The newest sample of a tenant that is no longer kept.
+  std::vector<std::pair<std::string, int64_t>> left_out_;
   uint64_t told_ = 0;
 };
 

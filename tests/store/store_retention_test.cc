@@ -83,6 +83,65 @@ TEST(StoreRetentionTest, AMergeDuringAQueryLeavesNoHole) {
     }
     EXPECT_EQ(expected_ms, midnight_ms + 200 * kMinuteMs);
   }
+
+  // By this clock all would still be kept, the day before included.
+  time.SetNowMs(midnight_ms + 200 * kMinuteMs);
+  const Contents contents = ContentsOf(store.queryable());
+  ASSERT_EQ(contents.size(), 1u);
+  EXPECT_EQ(contents.begin()->second.size(), 100u) << "before a hole";
+  EXPECT_EQ(contents.begin()->second.begin()->first,
+            midnight_ms + 100 * kMinuteMs);
+}
+
+// What a merge left out is behind what is appended afterwards, however wrong
+// the clock was.
+TEST(StoreRetentionTest, AClockThatRanAheadHidesNothingThatComesAfterIt) {
+  const TempDirectory directory(TempDirectory::InMemory());
+  testing::SimulatedClock clock(kNowMs);
+  prometheus::Registry registry;
+  LocalStoreOptions options;
+  options.store.seal_interval_ms = kDayMs;
+  options.store.retention_ms = 30 * kDayMs;
+  options.store.tenant_retention_ms["brief"] = 300 * kMinuteMs;
+  auto opened = LocalStore::Open(directory.data(), options, clock, registry);
+  ASSERT_THAT(opened, IsOk());
+  LocalStore& store = **opened;
+  const auto append = [&](const std::string& tenant, int64_t minute) {
+    AppendBatch batch =
+        FloatsOf(SeriesNamed("up"), {{kNowMs + minute * kMinuteMs, 1.0}});
+    batch.tenant.name = tenant;
+    EXPECT_THAT(AppendAndWait(store.appender(), std::move(batch)).status,
+                IsOk());
+  };
+  const auto times_of = [&](const std::string& tenant) {
+    std::vector<int64_t> minutes;
+    for (const auto& [labels, samples] :
+         ContentsOf(store.queryable(), {}, {}, Tenant{tenant})) {
+      for (const auto& [time_ms, bits] : samples) {
+        minutes.push_back((time_ms - kNowMs) / kMinuteMs);
+      }
+    }
+    return minutes;
+  };
+  for (const std::string tenant : {"brief", "other"}) {
+    for (const int64_t minute : {-2, -1, 0}) append(tenant, minute);
+  }
+
+  clock.SetNowMs(kNowMs + 299 * kMinuteMs);
+  ASSERT_THAT(store.Compact({}), IsOk());
+  clock.SetNowMs(kNowMs + kMinuteMs);
+  append("brief", 1);
+
+  EXPECT_THAT(times_of("brief"), ::testing::ElementsAre(-1, 0, 1));
+  EXPECT_THAT(times_of("other"), ::testing::ElementsAre(-2, -1, 0));
+
+  clock.SetNowMs(kNowMs + 20 * kDayMs);
+  ASSERT_THAT(store.Compact({}), IsOk());
+  clock.SetNowMs(kNowMs + 2 * kMinuteMs);
+  append("brief", 2);
+
+  EXPECT_THAT(times_of("brief"), ::testing::ElementsAre(2));
+  EXPECT_THAT(times_of("other"), ::testing::ElementsAre(-2, -1, 0));
 }
 
 }  // namespace
