@@ -105,7 +105,8 @@ TEST_F(ReplayTest, DamageIsNamedByItsPosition) {
                          HasSubstr("log position 42: series")));
   }
   Replay replay(head_);
-  ASSERT_THAT(replay.Add(43, "\x02garbage"), IsOk());
+  const std::string version = EncodeBatchRecord(BatchRecord()).substr(0, 1);
+  ASSERT_THAT(replay.Add(43, version + "garbage"), IsOk());
   EXPECT_THAT(replay.Finish(), HasError(absl::StatusCode::kDataLoss,
                                         HasSubstr("log position 43: batch")));
 }
