@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <atomic>
 #include <functional>
+#include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -19,7 +22,7 @@ namespace {
 
 constexpr size_t kThreads = 2;
 // Decoded at a time. A few milliseconds of work, so that meeting costs little.
-constexpr size_t kGroupBytesMax = 4 << 20;
+constexpr size_t kGroupBytesMax = 2 << 20;
 
 // A second thread that does its half of one piece of work after the other.
 class Partner {
@@ -80,48 +83,17 @@ class Replay::Impl {
 
   absl::Status Add(LogPosition position, std::string_view payload) {
     // Strings and vectors are used again, so a group takes no new memory.
-    if (used_ == group_.size()) group_.emplace_back();
-    Entry& entry = group_[used_++];
+    if (read_.used == read_.entries.size()) read_.entries.emplace_back();
+    Entry& entry = read_.entries[read_.used++];
     entry.position = position;
     entry.payload.assign(payload);
-    bytes_ += payload.size();
-    return bytes_ < kGroupBytesMax ? absl::OkStatus() : Finish();
+    read_.bytes += payload.size();
+    return read_.bytes < kGroupBytesMax ? absl::OkStatus() : Turn();
   }
 
   absl::Status Finish() {
-    partner_.Both([this](size_t index) {
-      for (size_t i = index; i < used_; i += kThreads) group_[i].Decode(head_);
-    });
-    for (size_t i = 0; i < used_; ++i) {
-      Entry& entry = group_[i];
-      if (entry.status.ok()) {
-        entry.status = head_.Define(entry.record, entry.identities);
-      }
-      if (!entry.status.ok()) return At(entry, entry.status);
-    }
-    std::array<absl::Status, kThreads> statuses;
-    std::array<size_t, kThreads> ended{};
-    partner_.Both([&](size_t index) {
-      Head::Share share{static_cast<unsigned>(index), kThreads, {}, 0, 0};
-      for (size_t i = 0; i < used_ && statuses[index].ok(); ++i) {
-        statuses[index] = head_.ApplySamples(group_[i].record, &share);
-        ended[index] = i;
-      }
-      shares_[index] = std::move(share);
-    });
-    for (size_t index = 0; index < kThreads; ++index) {
-      if (!statuses[index].ok()) {
-        return At(group_[ended[index]], statuses[index]);
-      }
-      head_.Join(&shares_[index]);
-    }
-    for (size_t i = 0; i < used_; ++i) {
-      const Entry& entry = group_[i];
-      const absl::Status status = head_.ApplyRest(entry.position, entry.record);
-      if (!status.ok()) return At(entry, status);
-    }
-    used_ = bytes_ = 0;
-    return absl::OkStatus();
+    VIGIE_RETURN_IF_ERROR(Turn());
+    return Turn();
   }
 
  private:
@@ -144,15 +116,74 @@ class Replay::Impl {
     }
   };
 
+  struct Group {
+    std::vector<Entry> entries;
+    size_t used = 0;
+    size_t bytes = 0;
+  };
+
+  // Applies the group that is decoded and decodes the one that was read, which
+  // takes its place.
+  absl::Status Turn() {
+    // Definitions are one thread's work, which decodes what is left then.
+    std::atomic<size_t> next = 0;
+    absl::Status defined;
+    partner_.Both([&](size_t index) {
+      if (index == 0) defined = Define();
+      for (size_t i = next++; i < read_.used; i = next++) {
+        read_.entries[i].Decode(head_);
+      }
+    });
+    VIGIE_RETURN_IF_ERROR(defined);
+    VIGIE_RETURN_IF_ERROR(Apply());
+    decoded_.used = decoded_.bytes = 0;
+    std::swap(decoded_, read_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Define() {
+    for (size_t i = 0; i < decoded_.used; ++i) {
+      Entry& entry = decoded_.entries[i];
+      if (entry.status.ok()) {
+        entry.status = head_.Define(entry.record, entry.identities);
+      }
+      if (!entry.status.ok()) return At(entry, entry.status);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Apply() {
+    const std::span<const Entry> group(decoded_.entries.data(), decoded_.used);
+    std::array<absl::Status, kThreads> statuses;
+    std::array<size_t, kThreads> ended{};
+    partner_.Both([&](size_t index) {
+      Head::Share share{static_cast<unsigned>(index), kThreads, {}, 0, 0};
+      for (size_t i = 0; i < group.size() && statuses[index].ok(); ++i) {
+        statuses[index] = head_.ApplySamples(group[i].record, &share);
+        ended[index] = i;
+      }
+      shares_[index] = std::move(share);
+    });
+    for (size_t index = 0; index < kThreads; ++index) {
+      if (!statuses[index].ok()) {
+        return At(group[ended[index]], statuses[index]);
+      }
+      head_.Join(&shares_[index]);
+    }
+    for (const Entry& entry : group) {
+      const absl::Status status = head_.ApplyRest(entry.position, entry.record);
+      if (!status.ok()) return At(entry, status);
+    }
+    return absl::OkStatus();
+  }
+
   static absl::Status At(const Entry& entry, const absl::Status& status) {
     return Prefixed(fmt::format("log position {}", entry.position), status);
   }
 
   Head& head_;
   Partner partner_;
-  std::vector<Entry> group_;
-  size_t used_ = 0;  // of the group
-  size_t bytes_ = 0;
+  Group decoded_, read_;
   std::array<Head::Share, kThreads> shares_;
 };
 

@@ -1,6 +1,6 @@
-// Replay brings the head back from the records of the log: two threads decode
-// records and apply their samples, each those of half of the pages, so that the
-// order within a series is that of the log.
+// Replay brings the head back from the records of the log. One thread defines
+// series while another decodes what comes next; both apply samples, each those
+// of half of the pages, so that the order within a series is that of the log.
 // Thread-compatible; nobody else touches the head meanwhile.
 #pragma once
 
