@@ -8,16 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "base/strings.h"
+#include "collector/otlp_exemplar.h"
 #include "collector/otlp_histogram.h"
 #include "collector/otlp_translate.h"
 
 namespace vigie::collector {
 namespace {
-
-// OpenMetrics' limit on the labels of an exemplar, in characters.
-constexpr size_t kExemplarCharsMax = 128;
 
 enum class Temporality : uint64_t { kUnspecified, kDelta, kCumulative };
 
@@ -481,58 +478,15 @@ class OtlpPointReader::Impl {
   template <class SeriesOf>
   bool AddExemplar(const Point& point, std::string_view body,
                    SeriesOf series_of) {
+    OtlpExemplar sent;
+    if (!ReadExemplar(body, &build_, &sent) || point.no_value()) {
+      return build_.ok();
+    }
     Exemplar exemplar;
-    uint64_t time_nano = 0;
-    std::string_view trace_id, span_id;
-    std::vector<std::string_view> attributes;
-    WireReader reader = build_.Open(body);
-    while (reader.Next()) {
-      uint64_t bits = 0;
-      switch (reader.field()) {
-        case 2:
-          reader.ReadFixed64(&time_nano);
-          break;
-        case 3:
-          reader.ReadDouble(&exemplar.value);
-          break;
-        case 4:
-          reader.Read(&span_id);
-          break;
-        case 5:
-          reader.Read(&trace_id);
-          break;
-        case 6:
-          reader.ReadFixed64(&bits);
-          exemplar.value = static_cast<double>(static_cast<int64_t>(bits));
-          break;
-        case 7:
-          Gather(&reader, &attributes);
-          break;
-        default:
-          break;
-      }
-    }
-    if (!build_.Check(reader) || point.no_value()) return build_.ok();
-    exemplar.time_ms = time_nano == 0 ? point.time_ms() : ToMs(time_nano);
-    LabelsBuilder labels;
-    size_t chars = 0;
-    const auto set_id = [&](std::string_view name, std::string_view id) {
-      if (id.find_first_not_of('\0') == std::string_view::npos) return;
-      chars += name.size() + 2 * id.size();
-      if (chars > kExemplarCharsMax) return;
-      labels.Set(name, absl::BytesToHexString(ToAbsl(id)));
-    };
-    set_id("trace_id", trace_id);
-    set_id("span_id", span_id);
-    // Attributes go in together or not at all, as in Prometheus.
-    LabelsBuilder full = labels;
-    for (const std::string_view pair : attributes) {
-      std::string_view key, value;
-      if (!build_.ReadAttribute(pair, &row_, &key, &value)) return false;
-      chars += key.size() + value.size();
-      if (chars <= kExemplarCharsMax && !key.empty()) full.Set(key, value);
-    }
-    exemplar.labels = (chars <= kExemplarCharsMax ? full : labels).Build();
+    exemplar.value = sent.value;
+    exemplar.time_ms =
+        sent.time_nano == 0 ? point.time_ms() : ToMs(sent.time_nano);
+    if (!LabelExemplar(sent, &build_, &row_, &exemplar.labels)) return false;
     if (!build_.Charge(sizeof(store::ExemplarPoint) + kExemplarCharsMax))
       return false;
     const uint32_t series = series_of(exemplar.value);
