@@ -12,7 +12,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "store/ordered_merge.h"
-#include "store/rollup.h"
+#include "store/rollup_answer.h"
 #include "store/windows.h"
 
 namespace vigie::store {

@@ -5,6 +5,7 @@
 
 #include "store/chunk.h"
 #include "store/rollup.h"
+#include "store/rollup_answer.h"
 #include "tests/store/random_samples.h"
 
 namespace vigie::store {

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "store/chunk_statistics.h"
+#include "store/rollup_answer.h"
 #include "tests/store/random_samples.h"
 #include "tests/support/status_matchers.h"
 
