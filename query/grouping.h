@@ -41,6 +41,8 @@ class Grouping {
   std::vector<std::string> names_;
   absl::flat_hash_map<Labels, size_t> groups_;
   std::vector<Labels> labels_;
+  size_t last_ = 0;             // the group found last
+  std::vector<LabelView> key_;  // of the call
   Charge charge_;
 };
 

@@ -148,6 +148,28 @@ class Snapshot final : public BlockSnapshot {
     return absl::OkStatus();
   }
 
+  absl::Status DecodeNewest(std::string_view tenant, const StoredChunk& chunk,
+                            int64_t max_ms,
+                            SampleColumns* samples) const override {
+    const bool deleted =
+        std::any_of(view_->tombstones.begin(), view_->tombstones.end(),
+                    [&](const auto& one) {
+                      return Covers(*one.second, tenant, chunk.series_id,
+                                    chunk.place->cold.get(), chunk.seal);
+                    });
+    if (!deleted) {
+      Columns columns(*this, *chunk.place, chunk.seal);
+      const auto newest = ReadNewestFloat(chunk.bytes, max_ms, &columns);
+      if (!newest.ok()) return Prefixed(NameOf(chunk), newest.status());
+      if (newest->has_value()) {
+        samples->clear();
+        samples->PushBack((*newest)->time_ms, (*newest)->value, 0);
+        return absl::OkStatus();
+      }
+    }
+    return Decode(tenant, chunk, samples);
+  }
+
   std::vector<MergedTenant> Tenants(int32_t day) const override {
     std::vector<MergedTenant> tenants;
     for (const auto* days : {&view_->days, &view_->rollups}) {

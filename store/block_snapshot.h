@@ -57,6 +57,11 @@ class BlockSnapshot {
   virtual absl::Status Decode(std::string_view tenant, const StoredChunk& chunk,
                               SampleColumns* samples) const = 0;
 
+  // The same, but of floats the newest up to `max_ms` may be the only one.
+  virtual absl::Status DecodeNewest(std::string_view tenant,
+                                    const StoredChunk& chunk, int64_t max_ms,
+                                    SampleColumns* samples) const = 0;
+
   // Whose samples and rollups a merged day has. What cannot be read is left
   // out: whoever reads it is told.
   virtual std::vector<MergedTenant> Tenants(int32_t day) const = 0;

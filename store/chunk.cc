@@ -154,47 +154,88 @@ absl::StatusOr<Header> TakeHeaderAndStatistics(ByteReader* in,
   return header;
 }
 
-absl::Status TakeTimes(ByteReader* in, const ChunkHeader& header,
-                       TimeColumnSource* source,
-                       std::vector<int64_t>* times_ms) {
+// The times of a chunk: even ones, or how far each is from the first.
+struct TimesOf {
+  uint64_t first = 0;
+  size_t samples = 0;
+  uint64_t step = 0;
+  std::shared_ptr<const TimeOffsets> offsets;  // null: even
+
+  int64_t At(size_t i) const {
+    return static_cast<int64_t>(
+        first + (offsets == nullptr ? step * i : (*offsets)[i]));
+  }
+  // How many are at most so far from the first.
+  size_t UpperBound(uint64_t offset) const {
+    if (offsets == nullptr) {
+      return step == 0 ? samples : std::min(samples, offset / step + 1);
+    }
+    return static_cast<size_t>(
+        std::upper_bound(offsets->begin(), offsets->end(), offset) -
+        offsets->begin());
+  }
+};
+
+absl::StatusOr<TimesOf> TakeTimes(ByteReader* in, const ChunkHeader& header,
+                                  TimeColumnSource* source) {
+  TimesOf times;
+  times.first = static_cast<uint64_t>(header.first_ms);
+  times.samples = header.samples;
   const uint8_t form = in->Byte();
-  const auto first = static_cast<uint64_t>(header.first_ms);
   const uint64_t last_offset = Distance(header.first_ms, header.last_ms);
-  times_ms->resize(header.samples);
   if (!in->ok()) return Damaged("cut short");
   if (form == kRegular) {
-    const uint64_t step =
-        header.samples == 1 ? 0 : last_offset / (header.samples - 1);
-    if (step * (header.samples - 1) != last_offset) {
+    times.step = header.samples == 1 ? 0 : last_offset / (header.samples - 1);
+    if (times.step * (header.samples - 1) != last_offset) {
       return Damaged("times are not regular");
     }
-    for (size_t i = 0; i < header.samples; ++i) {
-      (*times_ms)[i] = static_cast<int64_t>(first + step * i);
-    }
-    return absl::OkStatus();
+    return times;
   }
-  std::shared_ptr<const TimeOffsets> shared;
-  TimeOffsets own;
   if (form == kInline) {
     const std::string_view packed = in->String();
     if (!in->ok()) return Damaged("cut short");
-    VIGIE_ASSIGN_OR_RETURN(own, UnpackTimeColumn(packed));
+    VIGIE_ASSIGN_OR_RETURN(TimeOffsets own, UnpackTimeColumn(packed));
+    times.offsets = std::make_shared<const TimeOffsets>(std::move(own));
   } else if (form == kShared) {
     const uint64_t number = in->Varint();
     if (!in->ok() || number > UINT32_MAX) return Damaged("cut short");
     if (source == nullptr) return Damaged("its times are elsewhere");
-    VIGIE_ASSIGN_OR_RETURN(shared,
+    VIGIE_ASSIGN_OR_RETURN(times.offsets,
                            source->Column(static_cast<uint32_t>(number)));
   } else {
     return Damaged("unknown form of times");
   }
-  const TimeOffsets& offsets = shared != nullptr ? *shared : own;
-  if (offsets.size() != header.samples || offsets.back() != last_offset) {
+  if (times.offsets->size() != header.samples ||
+      times.offsets->back() != last_offset) {
     return Damaged("times disagree with the header");
   }
-  for (size_t i = 0; i < header.samples; ++i) {
-    (*times_ms)[i] = static_cast<int64_t>(first + offsets[i]);
+  return times;
+}
+
+absl::Status TakeTimes(ByteReader* in, const ChunkHeader& header,
+                       TimeColumnSource* source,
+                       std::vector<int64_t>* times_ms) {
+  VIGIE_ASSIGN_OR_RETURN(const TimesOf times, TakeTimes(in, header, source));
+  times_ms->resize(times.samples);
+  if (times.offsets == nullptr) {
+    for (size_t i = 0; i < times.samples; ++i) {
+      (*times_ms)[i] = static_cast<int64_t>(times.first + times.step * i);
+    }
+    return absl::OkStatus();
   }
+  const TimeOffsets& offsets = *times.offsets;
+  for (size_t i = 0; i < times.samples; ++i) {
+    (*times_ms)[i] = static_cast<int64_t>(times.first + offsets[i]);
+  }
+  return absl::OkStatus();
+}
+
+// The values stand behind the times and, unlike them, in the chunk itself.
+absl::Status SkipTimes(ByteReader* in) {
+  const uint8_t form = in->Byte();
+  if (form == kInline) in->String();
+  if (form == kShared) in->Varint();
+  if (form > kShared) return Damaged("unknown form of times");
   return absl::OkStatus();
 }
 
@@ -302,11 +343,7 @@ absl::StatusOr<ChunkStatistics> ReadChunkStatistics(std::string_view bytes) {
     return absl::FailedPreconditionError(
         "chunk: histograms have no statistics");
   }
-  // The values stand behind the times and, unlike them, in the chunk itself.
-  const uint8_t times = in.Byte();
-  if (times == kInline) in.String();
-  if (times == kShared) in.Varint();
-  if (times > kShared) return Damaged("unknown form of times");
+  VIGIE_RETURN_IF_ERROR(SkipTimes(&in));
   if (header.has_starts) {
     std::vector<uint64_t> starts(header.chunk.samples);
     in.Byte();
@@ -315,6 +352,37 @@ absl::StatusOr<ChunkStatistics> ReadChunkStatistics(std::string_view bytes) {
   std::vector<double> values(header.chunk.samples);
   if (!DecodeDoubles(&in, values)) return Damaged("values are damaged");
   return StatisticsOf(values);
+}
+
+absl::StatusOr<std::optional<Sample>> ReadNewestFloat(
+    std::string_view bytes, int64_t max_ms, TimeColumnSource* source) {
+  ByteReader in(bytes);
+  ChunkStatistics statistics;
+  VIGIE_ASSIGN_OR_RETURN(const Header header,
+                         TakeHeaderAndStatistics(&in, &statistics));
+  const ChunkHeader& chunk = header.chunk;
+  if (chunk.kind != SampleKind::kFloat || header.has_starts ||
+      max_ms < chunk.first_ms) {
+    return std::optional<Sample>();
+  }
+  Sample newest{chunk.last_ms, statistics.last};
+  size_t at = chunk.samples - 1;
+  if (max_ms >= chunk.last_ms) {
+    // Staleness markers do not count, and the newest may be one.
+    if (header.has_statistics && statistics.count == chunk.samples) {
+      return newest;
+    }
+    VIGIE_RETURN_IF_ERROR(SkipTimes(&in));
+  } else {
+    VIGIE_ASSIGN_OR_RETURN(const TimesOf times, TakeTimes(&in, chunk, source));
+    at = times.UpperBound(Distance(chunk.first_ms, max_ms));
+    if (at-- == 0) return Damaged("times disagree with the header");
+    newest.time_ms = times.At(at);
+  }
+  if (!DecodeDoubleAt(&in, chunk.samples, at, &newest.value)) {
+    return Damaged("values are damaged");
+  }
+  return newest;
 }
 
 absl::StatusOr<std::optional<uint32_t>> ReadSharedTimeColumn(

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "model/sample.h"
 #include "store/chunk_statistics.h"
 #include "store/sample_columns.h"
 #include "store/time_column.h"
@@ -54,6 +55,13 @@ absl::StatusOr<ChunkStatistics> ReadChunkStatistics(std::string_view bytes);
 // or none. Errors as of ReadChunkHeader.
 absl::StatusOr<std::optional<uint32_t>> ReadSharedTimeColumn(
     std::string_view bytes);
+
+// The newest sample up to `max_ms` of a chunk of floats without start times,
+// for less than decoding it takes; none of other chunks, or if all are newer.
+// Errors as of DecodeChunk.
+absl::StatusOr<std::optional<Sample>> ReadNewestFloat(std::string_view bytes,
+                                                      int64_t max_ms,
+                                                      TimeColumnSource* source);
 
 // Replaces `*samples`. `source` may be null if nothing is shared. Errors as of
 // ReadChunkHeader, and those of the source.

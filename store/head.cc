@@ -128,6 +128,7 @@ absl::Status Head::LoadState(uint64_t id, const SeriesState& state) {
                              state.last_day_indexed};
   // It was before this process: of these days nothing is known.
   if (state.newest_ms != SeriesState::kNoSamples) {
+    blocks_newest_ms_ = std::max(blocks_newest_ms_, state.newest_ms);
     ForgetDaysUntil(DayOf(state.newest_ms));
   }
   if (state.delta.has_value()) {
@@ -293,6 +294,27 @@ void Head::Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const {
     page.frozen->open->Read(slot, range, runs);
   }
   if (page.open != nullptr) page.open->Read(slot, range, runs);
+}
+
+bool Head::ReadNewest(uint64_t id, const TimeRange& range,
+                      SampleRuns* runs) const {
+  const SeriesPage& page = *pages_.Find(id);
+  const size_t slot = SlotOf(id);
+  const int64_t newest_ms = page.series[slot].newest_ms;
+  // What was sealed, or is being sealed, may have a sample of that time, which
+  // then counts.
+  if (page.open == nullptr || newest_ms <= blocks_newest_ms_ ||
+      (page.frozen != nullptr && page.frozen->epoch > published_epoch_) ||
+      newest_ms < range.min_ms || newest_ms > range.max_ms) {
+    return false;
+  }
+  const OpenChunk& chunk = page.open->chunks[slot];
+  if (chunk.empty() || chunk.last_time_ms() != newest_ms ||
+      chunk.last_kind() != SampleKind::kFloat || chunk.last_start_ms() != 0) {
+    return false;
+  }
+  runs->emplace_back().PushBack(newest_ms, chunk.last_value(), 0);
+  return true;
 }
 
 const std::vector<Exemplar>* Head::ExemplarsOf(uint64_t id) const {

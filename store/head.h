@@ -142,6 +142,9 @@ class Head {
   }
   // Appends the samples of a series within `range`, in order.
   void Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const;
+  // Appends only the newest, if it is a float without start time, lies within
+  // `range`, and the head knows that nothing is newer; false otherwise.
+  bool ReadNewest(uint64_t id, const TimeRange& range, SampleRuns* runs) const;
   // Null if it has none.
   const std::vector<Exemplar>* ExemplarsOf(uint64_t id) const;
   // The number of a tenant, as in SeriesPage; one that nothing has if there
@@ -209,6 +212,7 @@ class Head {
   std::vector<uint64_t> gone_;  // since the last capture
   absl::flat_hash_set<int32_t> days_left_;
   int32_t unknown_until_day_ = kNoDay;
+  int64_t blocks_newest_ms_ = INT64_MIN;  // no block has a newer sample
 };
 
 }  // namespace vigie::store

@@ -134,6 +134,7 @@ void Head::CaptureSeries(const SeriesPage& page, size_t slot,
   }
   one.first_ms = series.first_ms;
   one.newest_ms = series.newest_ms;
+  capture->newest_ms = std::max(capture->newest_ms, one.newest_ms);
   one.last_day_indexed = series.last_day_indexed;
   one.is_new = (page.stored & bit) == 0;
   if (frozen.open != nullptr) {
@@ -187,6 +188,7 @@ bool Head::CaptureMore(SealPages* pages, SealCapture* capture) {
 
 void Head::Publish(const SealCapture& capture) {
   published_epoch_ = epoch_ - 1;
+  blocks_newest_ms_ = std::max(blocks_newest_ms_, capture.newest_ms);
   samples_ -= capture.samples;
   weight_ -= captured_weight_;
 }

@@ -234,7 +234,9 @@ size_t VarintBits(uint64_t value) {
 }
 
 void Encode(std::span<const uint64_t> column, bool inner, std::string* out);
-bool Decode(ByteReader* in, bool inner, std::span<uint64_t> column);
+// `column` is the first of `size` integers.
+bool Decode(ByteReader* in, bool inner, size_t size,
+            std::span<uint64_t> column);
 
 // The places of patches, as gaps from one to the next, and their upper parts.
 struct Patches {
@@ -280,7 +282,8 @@ bool TakePatches(ByteReader* in, bool packed, size_t size, Patches* patches) {
   patches->gaps.resize(count);
   patches->aboves.resize(count);
   if (packed) {
-    return Decode(in, true, patches->gaps) && Decode(in, true, patches->aboves);
+    return Decode(in, true, count, patches->gaps) &&
+           Decode(in, true, count, patches->aboves);
   }
   for (uint64_t i = 0; i < count; ++i) {
     patches->gaps[i] = in->Varint();
@@ -308,26 +311,27 @@ void Write(uint64_t first_value, uint64_t factor, const Plan& plan,
   if (frame.width > 0) PutBits(left, frame, out);
 }
 
-// The differences, base and patches included.
+// The first of `size` differences, base and patches included.
 bool TakeLeft(ByteReader* in, uint8_t head, int width, uint64_t base,
-              std::span<uint64_t> left) {
+              size_t size, std::span<uint64_t> left) {
   Patches patches;
   if ((head & kHasPatches) != 0 &&
-      !TakePatches(in, (head & kPackedPatches) != 0, left.size(), &patches)) {
+      !TakePatches(in, (head & kPackedPatches) != 0, size, &patches)) {
     return false;
   }
   if (width == 0) {
     std::fill(left.begin(), left.end(), base);
   } else {
     const std::string_view bytes =
-        in->Bytes((left.size() * static_cast<size_t>(width) + 7) / 8);
+        in->Bytes((size * static_cast<size_t>(width) + 7) / 8);
     if (!in->ok()) return false;
     TakeBits(bytes, width, base, left);
   }
   size_t next = 0;
   for (size_t i = 0; i < patches.gaps.size(); ++i) {
-    if (patches.gaps[i] >= left.size() - next) return false;
+    if (patches.gaps[i] >= size - next) return false;
     next += patches.gaps[i];
+    if (next >= left.size()) break;
     left[next++] += width == 64 ? 0 : patches.aboves[i] << width;
   }
   return in->ok();
@@ -396,7 +400,8 @@ void Encode(std::span<const uint64_t> column, bool inner, std::string* out) {
       inner, out);
 }
 
-bool Decode(ByteReader* in, bool inner, std::span<uint64_t> column) {
+bool Decode(ByteReader* in, bool inner, size_t total,
+            std::span<uint64_t> column) {
   const uint8_t head = in->Byte();
   const uint8_t order = head & kOrderMask;
   const int width = (head & kHasWidth) != 0 ? in->Byte() : 0;
@@ -407,12 +412,13 @@ bool Decode(ByteReader* in, bool inner, std::span<uint64_t> column) {
   const auto base = static_cast<uint64_t>(in->ZigzagVarint());
   const size_t size = column.size();
   const size_t skip = std::min(FirstLeft(order), size);
+  const size_t left_total = total - std::min(FirstLeft(order), total);
   const std::span<uint64_t> left = column.subspan(skip);
   if (!in->ok() || head >= kHeadEnd || width > 64 ||
       (inner && (head & kPackedPatches) != 0)) {
     return false;
   }
-  if (!TakeLeft(in, head, width, base, left)) return false;
+  if (!TakeLeft(in, head, width, base, left_total, left)) return false;
   if (factor != 1) {
     for (uint64_t& difference : left) difference *= factor;
   }
@@ -443,7 +449,13 @@ void EncodeIntegers(std::span<const uint64_t> column, std::string* out) {
 }
 
 bool DecodeIntegers(ByteReader* in, std::span<uint64_t> column) {
-  return Decode(in, false, column);
+  return Decode(in, false, column.size(), column);
+}
+
+bool DecodeFirstIntegers(ByteReader* in, size_t size,
+                         std::span<uint64_t> column) {
+  VIGIE_CHECK(!column.empty() && column.size() <= size);
+  return Decode(in, false, size, column);
 }
 
 }  // namespace vigie::store

@@ -22,5 +22,8 @@ void EncodeIntegers(std::span<const uint64_t> column, std::string* out);
 // Fills `column`, whose length is the writer's, and leaves `*in` behind it.
 // False if the bytes cannot be what EncodeIntegers wrote.
 bool DecodeIntegers(ByteReader* in, std::span<uint64_t> column);
+// Fills `column`, at least one integer, with the first ones of `size`.
+bool DecodeFirstIntegers(ByteReader* in, size_t size,
+                         std::span<uint64_t> column);
 
 }  // namespace vigie::store

@@ -110,10 +110,13 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
         SelectedSeries selected;
         selected.labels = index.LabelsOf(id);
         selected.metric_hash = index.MetricHashOf(id);
-        selected.ids.push_back({id, NearestDayOf(series.first_ms),
-                                NearestDayOf(series.newest_ms)});
         selected.head_id = id;
-        head_.Read(id, request.range, &selected.head);
+        if (!selection->WantsNewest() ||
+            !head_.ReadNewest(id, request.range, &selected.head)) {
+          selected.ids.push_back({id, NearestDayOf(series.first_ms),
+                                  NearestDayOf(series.newest_ms)});
+          head_.Read(id, request.range, &selected.head);
+        }
         VIGIE_RETURN_IF_ERROR(ordering.Add(kOrderBytes));
         VIGIE_RETURN_IF_ERROR(
             charge(sizeof(selected) + sizeof(SelectedId) +

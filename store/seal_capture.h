@@ -67,6 +67,7 @@ struct SealCapture {
   LogPosition end = 0;
   uint64_t next_series_id = 0;
   uint64_t samples = 0;
+  int64_t newest_ms = INT64_MIN;  // none of its samples is newer
   std::vector<std::string> tenants;
   std::vector<Series> series;  // by id
   // By index in `series`: those whose row is to be written again.

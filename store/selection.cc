@@ -398,8 +398,12 @@ class SelectionIterator final : public SampleIterator {
       out->AppendSlice(*piece.head, piece.begin, piece.end);
       return absl::OkStatus();
     }
+    const BlockSnapshot& blocks = *selection_->blocks;
     absl::Status status =
-        selection_->blocks->Decode(selection_->tenant, *piece.chunk, out);
+        selection_->WantsNewest()
+            ? blocks.DecodeNewest(selection_->tenant, *piece.chunk,
+                                  selection_->range.max_ms, out)
+            : blocks.Decode(selection_->tenant, *piece.chunk, out);
     if (!absl::IsDataLoss(status)) return status;
     out->clear();
     Warn(std::string(MessageOf(status)));

@@ -26,14 +26,21 @@ struct SelectedId {
 struct SelectedSeries {
   Labels labels;
   uint32_t metric_hash = 0;
-  std::vector<SelectedId> ids;  // ascending: all that had these labels
-  uint64_t head_id = 0;         // whose samples these are
-  SampleRuns head;              // what no block holds
+  // Ascending: all that had these labels, but for that of the head if only
+  // its newest sample is wanted and the head has it.
+  std::vector<SelectedId> ids;
+  uint64_t head_id = 0;  // whose samples these are
+  SampleRuns head;       // what no block holds
 };
 
 struct Selection {
   // Releases what was charged for it.
   ~Selection();
+
+  // Of each series only the newest sample of `range` is looked at.
+  bool WantsNewest() const {
+    return hint.has_value() && hint->function.empty() && hint->step_ms == 0;
+  }
 
   std::string tenant;
   TimeRange range;

@@ -161,6 +161,33 @@ bool TakePatches(ByteReader* in, std::span<double> column) {
   return true;
 }
 
+struct DoublesHead {
+  uint8_t form = 0;
+  bool has_patches = false;
+  int exponent = 0;
+};
+
+bool TakeHead(ByteReader* in, DoublesHead* head) {
+  const uint8_t byte = in->Byte();
+  head->form = byte & kFormMask;
+  head->has_patches = (byte & kHasPatches) != 0;
+  head->exponent = byte >> kExponentShift;
+  return in->ok() && byte < kHeadEnd && head->form <= kNearDecimals;
+}
+
+// The patch of the value at `at` of `size`, if it has one.
+bool TakePatch(ByteReader* in, size_t size, size_t at, double* value) {
+  size_t next = 0;
+  for (uint64_t count = in->Varint(); count > 0; --count) {
+    const uint64_t gap = in->Varint();
+    const uint64_t bits = in->Fixed64();
+    if (!in->ok() || gap >= size - next) return false;
+    next += gap;
+    if (next++ == at) *value = std::bit_cast<double>(bits);
+  }
+  return in->ok();
+}
+
 }  // namespace
 
 void EncodeDoubles(std::span<const double> column, std::string* out) {
@@ -180,28 +207,45 @@ void EncodeDoubles(std::span<const double> column, std::string* out) {
 
 bool DecodeDoubles(ByteReader* in, std::span<double> column) {
   VIGIE_CHECK(!column.empty() && column.size() <= kColumnMax);
-  const uint8_t head = in->Byte();
-  const uint8_t form = head & kFormMask;
-  const int exponent = head >> kExponentShift;
+  DoublesHead head;
   uint64_t buffer[kColumnMax];
   const std::span<uint64_t> integers(buffer, column.size());
-  if (!in->ok() || head >= kHeadEnd || form > kNearDecimals ||
-      !DecodeIntegers(in, integers)) {
-    return false;
-  }
-  if (form == kBits) {
+  if (!TakeHead(in, &head) || !DecodeIntegers(in, integers)) return false;
+  if (head.form == kBits) {
     std::memcpy(column.data(), buffer, column.size() * 8);
   } else {
-    ToDoubles(integers, exponent, column);
+    ToDoubles(integers, head.exponent, column);
   }
-  if (form == kNearDecimals) {
+  if (head.form == kNearDecimals) {
     if (!DecodeIntegers(in, integers)) return false;
     for (size_t i = 0; i < column.size(); ++i) {
       column[i] = std::bit_cast<double>(std::bit_cast<uint64_t>(column[i]) +
                                         integers[i]);
     }
   }
-  if ((head & kHasPatches) != 0 && !TakePatches(in, column)) return false;
+  if (head.has_patches && !TakePatches(in, column)) return false;
+  return in->ok();
+}
+
+bool DecodeDoubleAt(ByteReader* in, size_t size, size_t at, double* value) {
+  VIGIE_CHECK(at < size && size <= kColumnMax);
+  DoublesHead head;
+  uint64_t buffer[kColumnMax];
+  const std::span<uint64_t> integers(buffer, at + 1);
+  if (!TakeHead(in, &head) || !DecodeFirstIntegers(in, size, integers)) {
+    return false;
+  }
+  if (head.form == kBits) {
+    *value = std::bit_cast<double>(integers[at]);
+  } else {
+    ToDoubles(integers.subspan(at), head.exponent, {value, 1});
+  }
+  if (head.form == kNearDecimals) {
+    if (!DecodeFirstIntegers(in, size, integers)) return false;
+    *value =
+        std::bit_cast<double>(std::bit_cast<uint64_t>(*value) + integers[at]);
+  }
+  if (head.has_patches && !TakePatch(in, size, at, value)) return false;
   return in->ok();
 }
 

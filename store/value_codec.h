@@ -18,5 +18,8 @@ void EncodeDoubles(std::span<const double> column, std::string* out);
 
 // As DecodeIntegers.
 bool DecodeDoubles(ByteReader* in, std::span<double> column);
+// Only the value at `at` of a column of `size`; what follows `at` is not looked
+// at, but `*in` is left behind the column.
+bool DecodeDoubleAt(ByteReader* in, size_t size, size_t at, double* value);
 
 }  // namespace vigie::store

@@ -6,6 +6,7 @@
 #include <bit>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -83,14 +84,15 @@ inline void AddSamples(const SampleBatch& batch,
 // unless `losses` takes it.
 inline Stored StoredIn(const Queryable& queryable, TimeRange range = {},
                        std::vector<Matcher> matchers = {},
-                       std::vector<std::string>* losses = nullptr) {
+                       std::vector<std::string>* losses = nullptr,
+                       std::optional<WindowHint> hint = std::nullopt) {
   Stored stored;
   ByteAccount account("query", int64_t{1} << 32);
   const auto fail = [&](const absl::Status& status) {
     EXPECT_TRUE(losses != nullptr && absl::IsDataLoss(status)) << status;
     if (losses != nullptr) losses->push_back(std::string(status.message()));
   };
-  auto snapshot = queryable.Select({{}, range, matchers}, {&account, {}});
+  auto snapshot = queryable.Select({{}, range, matchers, hint}, {&account, {}});
   if (!snapshot.ok()) {
     fail(snapshot.status());
     return stored;

@@ -56,6 +56,30 @@ SampleColumns Slice(const SampleColumns& in, size_t begin, size_t end) {
   return out;
 }
 
+// `bytes` are the chunk of `columns`: the newest up to some times.
+void ExpectNewest(const std::string& bytes, TimeColumnSource* source,
+                  const SampleColumns& columns) {
+  for (const size_t i : {size_t{0}, columns.size() / 3, columns.size() - 1}) {
+    for (const int64_t max_ms :
+         {columns.times_ms[i],
+          i + 1 < columns.size() ? columns.times_ms[i + 1] - 1 : kMax}) {
+      const auto newest = ReadNewestFloat(bytes, max_ms, source);
+      ASSERT_THAT(newest, IsOk());
+      ASSERT_EQ(newest->has_value(), columns.kind == SampleKind::kFloat &&
+                                         columns.starts_ms.empty());
+      if (!newest->has_value()) continue;
+      ASSERT_EQ((*newest)->time_ms, columns.times_ms[i]);
+      ASSERT_EQ(std::bit_cast<uint64_t>((*newest)->value),
+                std::bit_cast<uint64_t>(columns.values[i]));
+    }
+  }
+  if (columns.times_ms.front() == kMin) return;
+  const auto none =
+      ReadNewestFloat(bytes, columns.times_ms.front() - 1, source);
+  ASSERT_THAT(none, IsOk());
+  ASSERT_FALSE(none->has_value());
+}
+
 void ExpectRoundTrip(const SampleColumns& in) {
   SharedColumns shared;
   for (size_t begin = 0; begin < in.size();) {
@@ -67,6 +91,8 @@ void ExpectRoundTrip(const SampleColumns& in) {
         DecodeChunk(EncodeChunk(in, begin, end, &shared), &shared, &out),
         IsOk());
     ASSERT_TRUE(SameBits(out, Slice(in, begin, end)));
+    ASSERT_NO_FATAL_FAILURE(
+        ExpectNewest(EncodeChunk(in, begin, end, &shared), &shared, out));
     begin = end;
   }
 }
@@ -283,6 +309,8 @@ TEST(ChunkTest, RandomDamageNeverCrashesNorBreaksTheOrderOfTimes) {
         damaged[random() % damaged.size()] = static_cast<char>(random());
       }
       SampleColumns out;
+      ReadNewestFloat(damaged, static_cast<int64_t>(random() % 12), nullptr)
+          .IgnoreError();
       if (!DecodeChunk(damaged, &out).ok()) continue;
       ASSERT_EQ(out.values.size() + out.float_histograms.size() +
                     out.integer_histograms.size(),

@@ -292,6 +292,20 @@ class StoreModelTest : public StoreTest,
     const int64_t from = now_ms_ - static_cast<int64_t>(Below(3'600'000));
     const TimeRange range{from, from + 600'000};
     ASSERT_EQ(StoredIn(store_->queryable(), range), model_->Within(range));
+    for (const int64_t max_ms : {range.max_ms, from, now_ms_ + 40'000}) {
+      const TimeRange before{max_ms - 300'000, max_ms};
+      const WindowHint newest{.function = "", .first_ms = max_ms};
+      ASSERT_EQ(
+          NewestOf(StoredIn(store_->queryable(), before, {}, nullptr, newest)),
+          NewestOf(model_->Within(before)));
+    }
+  }
+
+  static Stored NewestOf(Stored stored) {
+    for (auto& [labels, samples] : stored) {
+      samples.erase(samples.begin(), std::prev(samples.end()));
+    }
+    return stored;
   }
 
   std::mt19937_64 random_{GetParam()};
