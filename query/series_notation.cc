@@ -18,7 +18,9 @@ namespace vigie::query {
 namespace {
 
 constexpr uint64_t kRepetitionsMax = 100'000;
-constexpr uint64_t kRunBucketsMax = 10'000'000;
+// Of one series: values, and buckets of its histograms.
+constexpr uint64_t kValuesMax = 1'000'000;
+constexpr uint64_t kBucketsMax = 10'000'000;
 constexpr std::string_view kSpaces = " \t\r\n";
 
 absl::Status Wrong(std::string_view what) {
@@ -102,8 +104,9 @@ absl::Status Advance(const FloatHistogram& step, bool falls,
 }
 
 // `{{...}}`, `{{...}}x3`, `{{...}}+{{...}}x3`, `{{...}}-{{...}}x3`, which are
-// taken off the front of `text`.
-absl::Status AppendHistograms(std::string_view* text, StepValues* values) {
+// taken off the front of `text`. `*buckets` counts what they take.
+absl::Status AppendHistograms(std::string_view* text, uint64_t* buckets,
+                              StepValues* values) {
   const std::string_view whole = *text;
   VIGIE_ASSIGN_OR_RETURN(FloatHistogram value, TakeHistogram(text));
   std::optional<FloatHistogram> step;
@@ -124,10 +127,10 @@ absl::Status AppendHistograms(std::string_view* text, StepValues* values) {
   } else if (step.has_value()) {
     return Wrong(fmt::format("step without a run: {}", item));
   }
-  const uint64_t buckets = WorkOf(value) + (step ? WorkOf(*step) : 0);
-  if (buckets * times > kRunBucketsMax) {
-    return Wrong(fmt::format("bad repetition: more than {} buckets in {}",
-                             kRunBucketsMax, item));
+  *buckets += (WorkOf(value) + (step ? WorkOf(*step) : 0)) * (times + 1);
+  if (*buckets > kBucketsMax) {
+    return Wrong(
+        fmt::format("more than {} buckets up to {}", kBucketsMax, item));
   }
   values->emplace_back(value);
   for (uint64_t i = 0; i < times; ++i) {
@@ -189,16 +192,20 @@ absl::StatusOr<Labels> ParseSeriesLabels(std::string_view metric) {
 
 absl::StatusOr<StepValues> ParseStepValues(std::string_view text) {
   StepValues values;
+  uint64_t buckets = 0;
   while (true) {
     text.remove_prefix(std::min(text.find_first_not_of(kSpaces), text.size()));
     if (text.empty()) return values;
     if (text.starts_with("{{")) {
-      VIGIE_RETURN_IF_ERROR(AppendHistograms(&text, &values));
-      continue;
+      VIGIE_RETURN_IF_ERROR(AppendHistograms(&text, &buckets, &values));
+    } else {
+      const size_t end = std::min(text.find_first_of(kSpaces), text.size());
+      VIGIE_RETURN_IF_ERROR(AppendValues(text.substr(0, end), &values));
+      text.remove_prefix(end);
     }
-    const size_t end = std::min(text.find_first_of(kSpaces), text.size());
-    VIGIE_RETURN_IF_ERROR(AppendValues(text.substr(0, end), &values));
-    text.remove_prefix(end);
+    if (values.size() > kValuesMax) {
+      return Wrong(fmt::format("more than {} values", kValuesMax));
+    }
   }
 }
 

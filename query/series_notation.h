@@ -29,7 +29,7 @@ absl::StatusOr<Labels> ParseSeriesLabels(std::string_view metric);
 // `1 2 _ stale`; runs: `1x3` is `1 1 1 1`, `_x3` is `_ _ _`, `1+2x3` is
 // `1 3 5 7`, `7-2x3` is `7 5 3 1`. Native histograms, `{{...}}`, are as in
 // histogram_notation.h and make runs in the same ways. Runs of more than
-// 100 000 are refused, and of histograms those of more than ten million
+// 100 000 are refused, and series of more than a million values or ten million
 // buckets.
 absl::StatusOr<StepValues> ParseStepValues(std::string_view text);
 

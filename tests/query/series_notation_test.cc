@@ -191,9 +191,14 @@ TEST(SeriesNotationTest, WhatIsNoHistogramIsRefused) {
     EXPECT_THAT(ParseStepValues(text), HasError(kInvalid, HasSubstr(message)))
         << text;
   }
+  std::string runs;
+  for (int i = 0; i < 10; ++i) runs += "1x99999 ";
+  EXPECT_THAT(ParseStepValues(runs), IsOk());
+  EXPECT_THAT(ParseStepValues(runs + "1"),
+              HasError(kInvalid, HasSubstr("more than 1000000 values")));
   std::string many = "{{buckets:[";
   for (int i = 0; i < 200; ++i) many += "1 ";
-  EXPECT_THAT(ParseStepValues(many + "]}}x100000"),
+  EXPECT_THAT(ParseStepValues(many + "]}}x30000 " + many + "]}}x30000"),
               HasError(kInvalid, HasSubstr("more than 10000000 buckets")));
 }
 
