@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/log.h"
 #include "base/strings.h"
 #include "base/task_pool.h"
 #include "query/context.h"
@@ -14,6 +15,8 @@
 
 namespace vigie::query {
 namespace {
+
+constexpr size_t kLoggedQueryBytesMax = 4096;
 
 absl::Status CheckTime(std::string_view what, int64_t time_ms) {
   if (time_ms >= -kTimeMaxMs && time_ms <= kTimeMaxMs) return absl::OkStatus();
@@ -155,38 +158,28 @@ absl::StatusOr<Matrix> RangeSelectorResult(Evaluator* evaluator,
   return MatrixOfRuns(std::move(runs), window, charge);
 }
 
-struct Request {
-  const Tenant& tenant;
-  std::string_view query;
-  Steps steps;
-  int64_t end_ms = 0;
-  bool instant = false;
-  std::optional<int64_t> lookback_ms;
-  std::optional<int64_t> timeout_ms;
-  std::stop_token stop;
-};
-
 absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
-                               const Plan& plan, const Request& request) {
+                               const Plan& plan) {
   Evaluator evaluator(context, &plan);
-  const Steps& steps = request.steps;
+  const Steps& steps = context->top;
+  const bool instant = context->top_step_ms == 0;
   Charge charge(&context->account);
   switch (expr.type) {
     case ValueType::kString:
-      if (request.instant) {
+      if (instant) {
         return String{steps.start_ms,
                       WithoutParens(expr).As<StringLiteral>().value};
       }
       break;
     case ValueType::kMatrix:
-      if (request.instant) {
+      if (instant) {
         return RangeSelectorResult(&evaluator, expr, steps, &charge);
       }
       break;
     case ValueType::kScalar: {
       VIGIE_ASSIGN_OR_RETURN(ScalarColumn column,
                              evaluator.Scalar(expr, steps));
-      if (request.instant) {
+      if (instant) {
         return Scalar{{steps.start_ms, column.At(0)}};
       }
       VIGIE_RETURN_IF_ERROR(ChargeResult(&charge, Labels(), steps.count));
@@ -198,7 +191,7 @@ absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
     }
     case ValueType::kVector: {
       VIGIE_ASSIGN_OR_RETURN(auto series, evaluator.Collect(expr, steps));
-      if (request.instant) {
+      if (instant) {
         return VectorOf(context, std::move(series), steps.start_ms, &charge);
       }
       return MatrixOf(context, std::move(series), steps, &charge);
@@ -212,15 +205,24 @@ absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
                   ValueTypeName(expr.type)));
 }
 
-absl::StatusOr<QueryResult> RunRequest(const store::Queryable& queryable,
-                                       const Clock& clock,
-                                       const EngineOptions& options,
-                                       ByteAccount* process_account,
-                                       TaskPool* pool, const Request& request) {
-  const int64_t begun_ns = clock.MonotonicNs();
+}  // namespace
+
+struct Engine::Request {
+  const Tenant& tenant;
+  std::string_view query;
+  Steps steps;
+  int64_t end_ms = 0;
+  bool instant = false;
+  std::optional<int64_t> lookback_ms;
+  std::optional<int64_t> timeout_ms;
+  std::stop_token stop;
+};
+
+absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
+  const int64_t begun_ns = clock_.MonotonicNs();
   VIGIE_ASSIGN_OR_RETURN(
       ExprPtr expr,
-      ParseExpr(request.query, {.experimental = options.experimental}));
+      ParseExpr(request.query, {.experimental = options_.experimental}));
   VIGIE_ASSIGN_OR_RETURN(
       const Plan plan,
       Plan::Make(request.query, expr.get(),
@@ -228,37 +230,43 @@ absl::StatusOr<QueryResult> RunRequest(const store::Queryable& queryable,
                   .end_ms = request.end_ms,
                   .step_ms = request.instant ? 0 : request.steps.step_ms}));
 
-  ByteAccount account("query", options.query_bytes_max, process_account);
-  QueryContext context(queryable, clock, options, &account);
-  context.pool = pool;
-  context.helpers = static_cast<size_t>(options.threads - 1);
+  ByteAccount account("query", options_.query_bytes_max,
+                      process_account_.get());
+  QueryContext context(queryable_, clock_, options_, &account);
+  context.pool = pool_.get();
+  context.helpers = static_cast<size_t>(options_.threads - 1);
   context.tenant = request.tenant;
   context.query = request.query;
-  context.lookback_ms = request.lookback_ms.value_or(options.lookback_ms);
-  if (context.lookback_ms <= 0) context.lookback_ms = options.lookback_ms;
-  int64_t timeout_ms = options.timeout_ms;
+  context.lookback_ms = request.lookback_ms.value_or(options_.lookback_ms);
+  if (context.lookback_ms <= 0) context.lookback_ms = options_.lookback_ms;
+  int64_t timeout_ms = options_.timeout_ms;
   if (request.timeout_ms.has_value()) {
     timeout_ms = std::clamp<int64_t>(*request.timeout_ms, 0, timeout_ms);
   }
   context.deadline_ns = SaturatingAdd(
       begun_ns, std::min(timeout_ms, kTimeMaxMs / 1'000'000) * 1'000'000);
-  context.stop = request.stop;
+  const int64_t step_ms = request.instant ? 0 : request.steps.step_ms;
+  const RunningQueries::Entry entry(&running_,
+                                    {.tenant = request.tenant,
+                                     .query = std::string(request.query),
+                                     .start_ms = request.steps.start_ms,
+                                     .end_ms = request.end_ms,
+                                     .step_ms = step_ms},
+                                    account, request.stop);
+  context.stop = entry.stop();
   context.top = request.steps;
   context.top_end_ms = request.end_ms;
-  context.top_step_ms = request.instant ? 0 : request.steps.step_ms;
+  context.top_step_ms = step_ms;
 
   QueryResult result;
-  VIGIE_ASSIGN_OR_RETURN(result.value,
-                         Evaluate(&context, *expr, plan, request));
+  VIGIE_ASSIGN_OR_RETURN(result.value, Evaluate(&context, *expr, plan));
   result.warnings = context.annotations.Warnings(request.query);
   result.infos = context.annotations.Infos(request.query);
   result.stats = context.stats;
   result.stats.bytes_peak = context.account.bytes_peak();
-  result.stats.duration_ns = clock.MonotonicNs() - begun_ns;
+  result.stats.duration_ns = clock_.MonotonicNs() - begun_ns;
   return result;
 }
-
-}  // namespace
 
 Engine::Engine(const store::Queryable& queryable, const Clock& clock,
                const EngineOptions& options)
@@ -267,6 +275,7 @@ Engine::Engine(const store::Queryable& queryable, const Clock& clock,
       options_(options),
       process_account_(std::make_unique<ByteAccount>(
           "all queries", options.process_bytes_max)),
+      running_(clock),
       // A query that gets no help does its work alone, so few tasks may wait.
       pool_(options.threads < 2
                 ? nullptr
@@ -274,6 +283,25 @@ Engine::Engine(const store::Queryable& queryable, const Clock& clock,
                                              options.threads - 1)) {}
 
 Engine::~Engine() = default;
+
+absl::StatusOr<QueryResult> Engine::RunLogged(const Request& request) const {
+  const int64_t begun_ns = clock_.MonotonicNs();
+  absl::StatusOr<QueryResult> result = RunRequest(request);
+  const int64_t took_ms = (clock_.MonotonicNs() - begun_ns) / 1'000'000;
+  if (options_.slow_query_ms == 0 || took_ms < options_.slow_query_ms) {
+    return result;
+  }
+  const QueryStats stats = result.ok() ? result->stats : QueryStats();
+  spdlog::warn(
+      "query: {:?} of {} took {} ms: {} to {} ms, step {} ms; {} series, {} "
+      "samples, {} bytes at most; {}",
+      request.query.substr(0, kLoggedQueryBytesMax), request.tenant.name,
+      took_ms, request.steps.start_ms, request.end_ms,
+      request.instant ? 0 : request.steps.step_ms, stats.series_read,
+      stats.samples_read, stats.bytes_peak,
+      result.ok() ? "ok" : MessageOf(result.status()));
+  return result;
+}
 
 absl::StatusOr<QueryResult> Engine::Run(const InstantQuery& query) const {
   VIGIE_RETURN_IF_ERROR(CheckTime("time", query.time_ms));
@@ -286,8 +314,7 @@ absl::StatusOr<QueryResult> Engine::Run(const InstantQuery& query) const {
       .lookback_ms = query.lookback_ms,
       .timeout_ms = query.timeout_ms,
       .stop = query.stop};
-  return RunRequest(queryable_, clock_, options_, process_account_.get(),
-                    pool_.get(), request);
+  return RunLogged(request);
 }
 
 absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
@@ -320,8 +347,7 @@ absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
                         .lookback_ms = query.lookback_ms,
                         .timeout_ms = query.timeout_ms,
                         .stop = query.stop};
-  return RunRequest(queryable_, clock_, options_, process_account_.get(),
-                    pool_.get(), request);
+  return RunLogged(request);
 }
 
 }  // namespace vigie::query

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/yaml/yaml.h"
 #include "model/tenant.h"
+#include "query/running_queries.h"
 #include "query/value.h"
 #include "store/queryable.h"
 
@@ -34,6 +35,8 @@ struct EngineOptions {
   int64_t query_bytes_max = 1LL << 30;
   int64_t process_bytes_max = 4LL << 30;
   int64_t points_per_series_max = 11'000;
+  // A query that takes this long is logged with what it read; 0: none is.
+  int64_t slow_query_ms = 10'000;
   // One query's, its own and those that help it; helpers are shared by all.
   int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   // Functions and modifiers that Prometheus has behind feature flags.
@@ -82,11 +85,18 @@ class Engine {
   // What running queries hold together.
   const ByteAccount& process_account() const { return *process_account_; }
 
+  RunningQueries& running() const { return running_; }
+
  private:
+  struct Request;
+  absl::StatusOr<QueryResult> RunLogged(const Request& request) const;
+  absl::StatusOr<QueryResult> RunRequest(const Request& request) const;
+
   const store::Queryable& queryable_;
   const Clock& clock_;
   const EngineOptions options_;
   const std::unique_ptr<ByteAccount> process_account_;
+  mutable RunningQueries running_;
   const std::unique_ptr<TaskPool> pool_;  // null: each query runs alone
 };
 

@@ -34,6 +34,8 @@ absl::StatusOr<EngineOptions> ParseEngineOptions(const yaml::Node& section) {
     VIGIE_RETURN_IF_ERROR(map.ReadDurationMs(key.name, key.value));
     VIGIE_RETURN_IF_ERROR(CheckPositive(&map, key.name, *key.value));
   }
+  VIGIE_RETURN_IF_ERROR(
+      map.ReadDurationMs("slow_query", &options.slow_query_ms));
   const Key sizes[] = {
       {"query_bytes_max", &options.query_bytes_max},
       {"process_bytes_max", &options.process_bytes_max},

@@ -1,4 +1,4 @@
-// targets and status/*.
+// targets and status/*, of which active_queries is ours.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -186,6 +186,29 @@ ApiV1::Answer ApiV1::TsdbStatus(const HttpRequest& request, const Form& form) {
   AppendGrowth("seriesCountByLabelValuePair", found.grown_pairs, &data);
   data += '}';
   return SuccessAnswer(std::move(data) + "}");
+}
+
+ApiV1::Answer ApiV1::ActiveQueries(const HttpRequest&, const Form&) {
+  std::string data = "{\"queries\":[";
+  bool first = true;
+  for (const query::RunningQuery& query :
+       dependencies_.engine.running().List()) {
+    data += fmt::format("{}{{\"id\":{},\"query\":", first ? "" : ",", query.id);
+    first = false;
+    AppendJsonString(query.query, &data);
+    AppendJsonField("tenant", query.tenant.name, &data);
+    data += ",\"start\":";
+    AppendTimestamp(query.start_ms, &data);
+    data += ",\"end\":";
+    AppendTimestamp(query.end_ms, &data);
+    data +=
+        fmt::format(",\"stepSeconds\":{},\"durationSeconds\":{},\"bytes\":{}",
+                    static_cast<double>(query.step_ms) / 1000,
+                    static_cast<double>(query.duration_ns) / 1e9, query.bytes);
+    AppendJsonField("startedAt", FormatRfc3339(query.begun_ms), &data);
+    data += '}';
+  }
+  return SuccessAnswer(data + "]}");
 }
 
 }  // namespace vigie::server

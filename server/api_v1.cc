@@ -78,6 +78,9 @@ void ApiV1::AddRoutes(Router& router) {
   Add(router, change, "admin/tsdb/delete_series", &ApiV1::DeleteSeries);
   Add(router, change, "admin/tsdb/clean_tombstones", &ApiV1::CleanTombstones);
   Add(router, change, "admin/tsdb/snapshot", &ApiV1::TakeSnapshot);
+  // Where it need not wait for the queries.
+  Add(router, change, "admin/queries/cancel", &ApiV1::CancelQuery,
+      Place::kCodec);
   Add(router, both, "query", &ApiV1::Query);
   Add(router, both, "query_range", &ApiV1::QueryRange);
   Add(router, both, "query_exemplars", &ApiV1::QueryExemplars);
@@ -98,6 +101,8 @@ void ApiV1::AddRoutes(Router& router) {
   Add(router, get, "status/flags", &ApiV1::Flags, Place::kCodec);
   Add(router, get, "status/runtimeinfo", &ApiV1::RuntimeInfo, Place::kCodec);
   Add(router, get, "status/tsdb", &ApiV1::TsdbStatus);
+  Add(router, get, "status/active_queries", &ApiV1::ActiveQueries,
+      Place::kCodec);
 }
 
 }  // namespace vigie::server

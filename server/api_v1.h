@@ -63,6 +63,7 @@ class ApiV1 {
   Answer Flags(const HttpRequest& request, const Form& form);
   Answer RuntimeInfo(const HttpRequest& request, const Form& form);
   Answer TsdbStatus(const HttpRequest& request, const Form& form);
+  Answer ActiveQueries(const HttpRequest& request, const Form& form);
 
   // api_rules.cc
   Answer Rules(const HttpRequest& request, const Form& form);
@@ -72,6 +73,7 @@ class ApiV1 {
   Answer DeleteSeries(const HttpRequest& request, const Form& form);
   Answer CleanTombstones(const HttpRequest& request, const Form& form);
   Answer TakeSnapshot(const HttpRequest& request, const Form& form);
+  Answer CancelQuery(const HttpRequest& request, const Form& form);
 
   // api_notifications.cc
   Answer Notifications(const HttpRequest& request, const Form& form);

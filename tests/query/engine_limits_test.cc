@@ -1,4 +1,10 @@
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
 #include <random>
+#include <sstream>
+#include <string>
 
 #include "tests/query/engine_fixture.h"
 
@@ -180,6 +186,48 @@ TEST_F(EngineLimitsTest, AQueryEndsAtItsDeadline) {
                        "query timed out in expression evaluation"));
   query.timeout_ms = 1'001;
   EXPECT_THAT(engine.Run(query), IsOk());
+}
+
+// What is logged while it lives.
+class LogLines {
+ public:
+  LogLines() { spdlog::default_logger()->sinks().push_back(sink_); }
+  ~LogLines() { spdlog::default_logger()->sinks().pop_back(); }
+  std::string text() const { return out_.str(); }
+
+ private:
+  std::ostringstream out_;
+  std::shared_ptr<spdlog::sinks::ostream_sink_mt> sink_ =
+      std::make_shared<spdlog::sinks::ostream_sink_mt>(out_);
+};
+
+TEST_F(EngineLimitsTest, ASlowQueryIsLoggedWithWhatItReadAndHowItEnded) {
+  LoadMany(2, 10);
+  const SlowStore slow(store_, &clock_, 1'000);
+  query::InstantQuery query;
+  query.query = "sum(x_total)\nforged line";
+  query.time_ms = kMinute;
+  const LogLines lines;
+
+  options_.slow_query_ms = 1'001;
+  EXPECT_THAT(query::Engine(slow, clock_, options_).Run(query),
+              HasCode(absl::StatusCode::kInvalidArgument));
+  query.query = "sum(\nx_total)";
+  EXPECT_THAT(query::Engine(slow, clock_, options_).Run(query), IsOk());
+  options_.slow_query_ms = 0;
+  EXPECT_THAT(query::Engine(slow, clock_, options_).Run(query), IsOk());
+  EXPECT_EQ(lines.text(), "");
+
+  options_.slow_query_ms = 1'000;
+  EXPECT_THAT(query::Engine(slow, clock_, options_).Run(query), IsOk());
+  EXPECT_THAT(lines.text(),
+              HasSubstr("query: \"sum(\\nx_total)\" of default took 1000 ms: "
+                        "60000 to 60000 ms, step 0 ms; 2 series, "));
+  EXPECT_THAT(lines.text(), HasSubstr("; ok"));
+  query.timeout_ms = 999;
+  EXPECT_THAT(query::Engine(slow, clock_, options_).Run(query),
+              HasCode(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(lines.text(), HasSubstr("; query timed out"));
 }
 
 TEST_F(EngineLimitsTest, ACallerCannotWaitLongerThanTheOptionsSay) {

@@ -20,7 +20,8 @@ TEST(EngineOptionsTest, ReadsEveryKeyAndKeepsDefaults) {
   const auto options = Parse(
       "lookback: 1m\ntimeout: 10s\ndefault_subquery_step: 30s\n"
       "query_bytes_max: 64MiB\nprocess_bytes_max: 1GiB\n"
-      "points_per_series_max: 500\nexperimental: true\n");
+      "points_per_series_max: 500\nslow_query: 3s\nthreads: 3\n"
+      "experimental: true\n");
 
   ASSERT_THAT(options, IsOk());
   EXPECT_EQ(options->lookback_ms, 60'000);
@@ -29,9 +30,13 @@ TEST(EngineOptionsTest, ReadsEveryKeyAndKeepsDefaults) {
   EXPECT_EQ(options->query_bytes_max, 64 << 20);
   EXPECT_EQ(options->process_bytes_max, 1 << 30);
   EXPECT_EQ(options->points_per_series_max, 500);
+  EXPECT_EQ(options->slow_query_ms, 3'000);
+  EXPECT_EQ(options->threads, 3);
   EXPECT_TRUE(options->experimental);
   ASSERT_THAT(Parse("{}"), IsOk());
   EXPECT_EQ(Parse("{}")->lookback_ms, 300'000);
+  EXPECT_EQ(Parse("{}")->slow_query_ms, 10'000);
+  EXPECT_EQ(Parse("slow_query: 0s")->slow_query_ms, 0);
   EXPECT_FALSE(Parse("{}")->experimental);
 }
 

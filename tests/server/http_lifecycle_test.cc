@@ -13,6 +13,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using vigie::testing::HasError;
 using vigie::testing::RawHttpClient;
 using vigie::testing::RawReply;
@@ -196,6 +197,53 @@ TEST_F(HttpFrontendTest, CancelsTheQueryOfAClientThatLeaves) {
 
   EXPECT_TRUE(stuck.Await(1, 1));
   frontend_.reset();  // before the store it reads
+}
+
+TEST_F(HttpFrontendTest, ListsRunningQueriesAndCancelsOne) {
+  EXPECT_EQ(Get("/api/v1/status/active_queries").body,
+            Success(R"({"queries":[]})"));
+  options_.admin_api = true;
+  StuckStore stuck;
+  Start(stuck);
+  RawHttpClient asks_up = Client(), asks_down = Client();
+  asks_up.Send(
+      "GET /api/v1/query_range?query=up&start=1&end=61&step=15 HTTP/1.1\r\n"
+      "Host: t\r\n\r\n");
+  ASSERT_TRUE(stuck.Await(1, 0));
+  clock_.AdvanceMs(2'500);
+  asks_down.Send(
+      "GET /api/v1/query?query=down%7Ba%3D%22b%22%7D&time=7 HTTP/1.1\r\n"
+      "Host: t\r\n\r\n");
+  ASSERT_TRUE(stuck.Await(2, 0));
+
+  EXPECT_THAT(
+      Get("/api/v1/status/active_queries").body,
+      AllOf(HasSubstr(R"([{"id":1,"query":"up","tenant":"default","start":1,)"
+                      R"("end":61,"stepSeconds":15,"durationSeconds":2.5,)"),
+            HasSubstr(R"("startedAt":"2023-11-14T22:13:20Z"},)"
+                      R"({"id":2,"query":"down{a=\"b\"}","tenant":"default",)"
+                      R"("start":7,"end":7,"stepSeconds":0,)"
+                      R"("durationSeconds":0,)")));
+
+  const auto cancel = [&](const std::string& id) {
+    return Client().PostForm("/api/v1/admin/queries/cancel", "id=" + id);
+  };
+  EXPECT_EQ(cancel("99").status, 404);
+  EXPECT_EQ(cancel("x").status, 400);
+  EXPECT_EQ(cancel("1").status, 204);
+  EXPECT_EQ(asks_up.Receive().status, 499);
+  EXPECT_TRUE(stuck.Await(2, 1));
+  EXPECT_THAT(Get("/api/v1/status/active_queries").body,
+              AllOf(HasSubstr("down{"), Not(HasSubstr(R"("up")"))));
+
+  options_.admin_api = false;
+  frontend_->Shutdown(absl::Milliseconds(1));
+  frontend_.reset();
+}
+
+TEST_F(HttpFrontendTest, CancelsNothingUnlessAdministrationIsOn) {
+  EXPECT_EQ(Client().PostForm("/api/v1/admin/queries/cancel", "id=1").status,
+            503);
 }
 
 TEST_F(HttpFrontendTest, ShutdownCancelsQueriesThatDoNotEndInTime) {
