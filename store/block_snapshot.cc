@@ -302,10 +302,9 @@ class Snapshot final : public BlockSnapshot {
         continue;
       }
       VIGIE_RETURN_IF_ERROR(status);
+      if (header->first_ms > range.max_ms) break;  // as all behind it
       if (key->seal < place.first_seal) continue;  // merged already
-      if (header->first_ms > range.max_ms || header->last_ms < range.min_ms) {
-        continue;
-      }
+      if (header->last_ms < range.min_ms) continue;
       StoredChunk& chunk = chunks->emplace_back();
       chunk.place = &place;
       chunk.series_id = series_id;
