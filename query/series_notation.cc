@@ -82,7 +82,7 @@ absl::Status AppendValues(std::string_view item, StepValues* values) {
   }
   VIGIE_ASSIGN_OR_RETURN(double value, ParseValue(base.substr(0, sign)));
   for (uint64_t i = 0; i <= times; ++i) {
-    values->push_back(value);
+    values->emplace_back(value);
     value += step;
   }
   return absl::OkStatus();
