@@ -87,8 +87,8 @@ int main(int argc, char** argv) {
 
   const vigie::SystemClock clock;
   prometheus::Registry registry;
-  server::TaskPool codec(2, 2'000);
-  server::TaskPool queries(1, 1);
+  vigie::TaskPool codec(2, 2'000);
+  vigie::TaskPool queries(1, 1);
   server::Router router(codec, queries, clock, registry);
   std::atomic<uint64_t> bytes = 0;
   router.Add({.methods = {"POST"},
