@@ -446,6 +446,14 @@ TEST_F(StoreTest, SealsByItselfOnceTheIntervalHasPassed) {
                                 [this] { return sealed_; }));
 }
 
+// Each series costs a seal the same, however few samples it has for it.
+TEST(HeadSamplesMaxTest, ManySeriesMayWaitForAsManySamplesEach) {
+  EXPECT_EQ(HeadSamplesMax(0), 16u << 20);
+  EXPECT_EQ(HeadSamplesMax(100'000), 16u << 20);
+  EXPECT_EQ(HeadSamplesMax(1'000'000), 32'000'000u);
+  EXPECT_EQ(HeadSamplesMax(5'000'000), 160'000'000u);
+}
+
 TEST_F(StoreTest, RetentionDropsWholeWindowsThenTheNamesThatWereOnlyThere) {
   options_.store.retention_ms = 2 * kWindowMs;
   Open();
