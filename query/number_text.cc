@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "query/parser/literals.h"
+
 namespace vigie::query {
 namespace {
 
@@ -24,11 +26,9 @@ bool EqualFold(std::string_view text, std::string_view lower) {
 }  // namespace
 
 std::string FixedText(double value) {
-  if (!std::isfinite(value)) return NotFinite(value);
-  char buffer[400];  // the longest double has 309 digits before the point
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value,
-                                 std::chars_format::fixed);
-  return std::string(buffer, end.ptr);
+  // Not std::to_chars: from 2^53 on it prints all digits of the double, where
+  // the shortest text ends in zeros.
+  return FormatNumber(value);
 }
 
 std::string GeneralText(double value) {

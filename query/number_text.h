@@ -8,7 +8,8 @@
 
 namespace vigie::query {
 
-// Shortest text that reads back, never with an exponent: 1e6 is "1000000".
+// Shortest text that reads back, never with an exponent: 1e6 is "1000000",
+// 1e308 a 1 and 308 zeros.
 // "NaN", "+Inf", "-Inf".
 std::string FixedText(double value);
 

@@ -117,10 +117,11 @@ fuzz() {
   return $status
 }
 
-conformance() {
+# judge NAME: what judges PromQL from outside, tests/promql/NAME.py.
+judge() {
   local arguments=(--vigie build/release/cli/vigie)
   [ "$ci" = no ] || arguments+=(--required)
-  python3 tests/promql/conformance.py "${arguments[@]}"
+  python3 "tests/promql/$1.py" "${arguments[@]}"
 }
 
 step packages deploy/install-packages.sh --tests
@@ -129,7 +130,8 @@ step 'configure release' configure release && step 'build release' build release
 test_step 'unit tests' release -E '^e2e\.' -j "$jobs"
 test_step 'end-to-end tests' release -R '^e2e\.'
 step 'quickstart --once' deploy/quickstart.sh --once
-step 'conformance ratchet' conformance
+step 'conformance ratchet' judge conformance
+step 'promql.differential' judge differential
 
 if [ "$fast" = no ]; then
   # The end-to-end tests are about processes, and those of the rules about
