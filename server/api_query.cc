@@ -1,4 +1,4 @@
-// query, query_range, query_exemplars, format_query.
+// query, query_range, query_exemplars.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -225,8 +225,10 @@ ApiV1::Answer ApiV1::QueryExemplars(const HttpRequest& request,
     return absl::InvalidArgumentError(
         "end timestamp must not be before start timestamp");
   }
-  VIGIE_ASSIGN_OR_RETURN(const query::ExprPtr expr,
-                         query::ParseExpr(form.Get("query"), {}));
+  VIGIE_ASSIGN_OR_RETURN(
+      const query::ExprPtr expr,
+      query::ParseExpr(form.Get("query"),
+                       {.experimental = dependencies_.experimental}));
   std::vector<std::vector<Matcher>> selectors;
   CollectSelectors(*expr, &selectors);
   if (selectors.empty()) return SuccessAnswer("[]");
@@ -252,14 +254,6 @@ ApiV1::Answer ApiV1::QueryExemplars(const HttpRequest& request,
           },
           std::vector<std::string>()),
       bytes, results_);
-}
-
-ApiV1::Answer ApiV1::FormatQuery(const HttpRequest&, const Form& form) {
-  absl::StatusOr<query::ExprPtr> expr = query::ParseExpr(form.Get("query"), {});
-  if (!expr.ok()) return InvalidParameter("query", expr.status());
-  std::string data;
-  AppendJsonString(query::PrintExpr(**expr), &data);
-  return SuccessAnswer(std::move(data));
 }
 
 }  // namespace vigie::server

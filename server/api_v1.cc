@@ -6,6 +6,7 @@
 #include "base/compress/compress.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
+#include "server/federation.h"
 #include "server/result_json.h"
 
 namespace vigie::server {
@@ -72,6 +73,11 @@ void ApiV1::AddRoutes(Router& router) {
                      return answer.ok() ? *std::move(answer)
                                         : ErrorAnswer(answer.status());
                    });
+  router.AddSimple(
+      {.methods = {"GET"}, .path = "/federate", .name = "/federate"},
+      [this](const HttpRequest& request) {
+        return AnswerFederation(request, dependencies_, listings_);
+      });
   const std::vector<std::string> get = {"GET"};
   const std::vector<std::string> both = {"GET", "POST"};
   const std::vector<std::string> change = {"POST", "PUT"};
@@ -85,6 +91,7 @@ void ApiV1::AddRoutes(Router& router) {
   Add(router, both, "query_range", &ApiV1::QueryRange);
   Add(router, both, "query_exemplars", &ApiV1::QueryExemplars);
   Add(router, both, "format_query", &ApiV1::FormatQuery, Place::kCodec);
+  Add(router, both, "parse_query", &ApiV1::ParseQuery, Place::kCodec);
   Add(router, both, "labels", &ApiV1::LabelNames);
   Add(router, get, "label/{}/values", &ApiV1::LabelValues);
   Add(router, both, "series", &ApiV1::Series);

@@ -45,7 +45,10 @@ class ApiV1 {
   Answer Query(const HttpRequest& request, const Form& form);
   Answer QueryRange(const HttpRequest& request, const Form& form);
   Answer QueryExemplars(const HttpRequest& request, const Form& form);
+
+  // api_expressions.cc
   Answer FormatQuery(const HttpRequest& request, const Form& form);
+  Answer ParseQuery(const HttpRequest& request, const Form& form);
 
   // api_names.cc
   Answer LabelNames(const HttpRequest& request, const Form& form);

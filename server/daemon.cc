@@ -125,6 +125,13 @@ absl::Status Daemon::StartRooms() {
                               .dispatcher = dispatcher_.get(),
                               .operations = store_.get(),
                               .data_directory = options_.data_directory,
+                              .lookback_ms = config.query.lookback_ms,
+                              .experimental = config.query.experimental,
+                              .external_labels =
+                                  [this] {
+                                    MutexLock lock(mutex_);
+                                    return config_.prometheus.external_labels;
+                                  },
                           }));
   VIGIE_ASSIGN_OR_RETURN(otlp_, collector::OtlpGrpcServer::Start(
                                     options_.grpc_address, config.otlp,

@@ -9,6 +9,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -70,6 +72,13 @@ struct HttpDependencies {
   // For the admin API, if HttpOptions switches it on; null: there is none.
   store::Store* operations = nullptr;
   std::string data_directory = {};
+  // Of queries that name none.
+  int64_t lookback_ms = 5 * 60'000;
+  // Whether expressions may hold what Prometheus has behind feature flags.
+  bool experimental = false;
+  // What leaves for other servers carries these; null: none.
+  std::function<std::vector<std::pair<std::string, std::string>>()>
+      external_labels = nullptr;
 };
 
 class HttpFrontend {

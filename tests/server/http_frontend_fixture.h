@@ -50,7 +50,9 @@ class HttpFrontendTest : public ::testing::Test {
          .reload = [this] { return reload_; },
          .before_collect = [this] { ++collects_; },
          .rules = rules_.get(),
-         .dispatcher = dispatcher_.get()});
+         .dispatcher = dispatcher_.get(),
+         .experimental = experimental_,
+         .external_labels = [this] { return external_labels_; }});
     ASSERT_TRUE(frontend.ok()) << frontend.status();
     frontend_ = *std::move(frontend);
     frontend_->SetReady(true);
@@ -83,6 +85,8 @@ class HttpFrontendTest : public ::testing::Test {
   collector::Scraper scraper_{store_, http_, clock_, registry_};
   HttpOptions options_;
   int collects_ = 0;
+  bool experimental_ = false;
+  std::vector<std::pair<std::string, std::string>> external_labels_;
   std::unique_ptr<alerting::Dispatcher> dispatcher_;
   std::unique_ptr<alerting::RuleRunner> rules_;
   absl::Status reload_;

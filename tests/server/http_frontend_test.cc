@@ -312,6 +312,73 @@ TEST_F(HttpFrontendTest, PrintsAQueryInItsForm) {
             Success("\"sum by (job) (up)\""));
 }
 
+TEST_F(HttpFrontendTest, ShowsTheTreeOfAQuery) {
+  const auto tree = [&](const std::string& query) {
+    return Client().PostForm("/api/v1/parse_query", "query=" + query).body;
+  };
+  const std::string up =
+      R"({"anchored":false,"matchers":[{"name":"__name__","type":"=",)"
+      R"("value":"up"}],"name":"up","offset":0,"smoothed":false,)"
+      R"("startOrEnd":null,"timestamp":null,"type":"vectorSelector"})";
+
+  EXPECT_EQ(tree("up"), Success(up));
+  EXPECT_EQ(tree("-1e21"), Success(R"({"type":"numberLiteral",)"
+                                   R"("val":"-1000000000000000000000"})"));
+  EXPECT_EQ(tree("-up"),
+            Success(R"({"expr":)" + up + R"(,"op":"-","type":"unaryExpr"})"));
+  EXPECT_EQ(tree("x{a!~'b'}[5m]+offset+1m"),
+            Success(R"({"anchored":false,"matchers":[{"name":"a","type":"!~",)"
+                    R"("value":"b"},{"name":"__name__","type":"=",)"
+                    R"("value":"x"}],"name":"x","offset":60000,)"
+                    R"("range":300000,"smoothed":false,"startOrEnd":null,)"
+                    R"("timestamp":null,"type":"matrixSelector"})"));
+  EXPECT_EQ(tree("(up)[1h:5m]+@+end()"),
+            Success(R"({"expr":{"expr":)" + up +
+                    R"(,"type":"parenExpr"},"offset":0,"range":3600000,)"
+                    R"("startOrEnd":"end","step":300000,"timestamp":null,)"
+                    R"("type":"subquery"})"));
+  EXPECT_EQ(tree("topk+by(a)(2,up+@+1.5)"),
+            Success(R"({"expr":{"anchored":false,"matchers":[)"
+                    R"({"name":"__name__","type":"=","value":"up"}],)"
+                    R"("name":"up","offset":0,"smoothed":false,)"
+                    R"("startOrEnd":null,"timestamp":1500,)"
+                    R"("type":"vectorSelector"},"grouping":["a"],"op":"topk",)"
+                    R"("param":{"type":"numberLiteral","val":"2"},)"
+                    R"("type":"aggregation","without":false})"));
+  EXPECT_EQ(tree("up/on(a)group_left(b)up"),
+            Success(R"({"bool":false,"lhs":)" + up +
+                    R"(,"matching":{"card":"many-to-one","fillValues":)"
+                    R"({"lhs":null,"rhs":null},"include":["b"],)"
+                    R"("labels":["a"],"on":true},"op":"/","rhs":)" +
+                    up + R"(,"type":"binaryExpr"})"));
+  EXPECT_EQ(tree("1>bool+2"),
+            Success(R"({"bool":true,"lhs":{"type":"numberLiteral","val":"1"},)"
+                    R"("matching":null,"op":">","rhs":)"
+                    R"({"type":"numberLiteral","val":"2"},)"
+                    R"("type":"binaryExpr"})"));
+  EXPECT_EQ(tree("round(up)"),
+            Success(R"({"args":[)" + up +
+                    R"(],"func":{"argTypes":["vector","scalar"],)"
+                    R"("name":"round","returnType":"vector","variadic":1},)"
+                    R"("type":"call"})"));
+  EXPECT_EQ(
+      tree("rate("),
+      Error("bad_data", R"(invalid parameter \"query\": 1:6: parse error: )"
+                        R"(unclosed left parenthesis)"));
+}
+
+TEST_F(HttpFrontendTest, ReadsExperimentalExpressionsWhereTheyAreOn) {
+  const std::string target = "/api/v1/format_query?query=limitk(1,up)";
+  EXPECT_EQ(Get(target).status, 400);
+
+  experimental_ = true;
+  Start(store_);
+
+  EXPECT_EQ(Get(target).body, Success("\"limitk(1, up)\""));
+  EXPECT_EQ(Get("/api/v1/parse_query?query=limitk(1,up)").status, 200);
+  EXPECT_EQ(Get("/api/v1/query_exemplars?query=limitk(1,up)").status, 200);
+}
+
 TEST_F(HttpFrontendTest, StreamsALongAnswerCompressed) {
   std::vector<Sample> samples;
   for (int i = 0; i < 20'000; ++i) samples.push_back({kNowMs - i, 0.5 + i});
