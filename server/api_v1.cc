@@ -7,6 +7,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "server/federation.h"
+#include "server/remote_read.h"
 #include "server/result_json.h"
 
 namespace vigie::server {
@@ -77,6 +78,11 @@ void ApiV1::AddRoutes(Router& router) {
       {.methods = {"GET"}, .path = "/federate", .name = "/federate"},
       [this](const HttpRequest& request) {
         return AnswerFederation(request, dependencies_, listings_);
+      });
+  router.AddSimple(
+      {.methods = {"POST"}, .path = "/api/v1/read", .name = "/api/v1/read"},
+      [this](const HttpRequest& request) {
+        return AnswerRemoteRead(request, dependencies_, options_, listings_);
       });
   const std::vector<std::string> get = {"GET"};
   const std::vector<std::string> both = {"GET", "POST"};

@@ -268,6 +268,10 @@ std::string RenderConfig(const Config& config) {
       "  body_timeout: {}\n"
       "  idle_timeout: {}\n"
       "  admin_api: {}\n"
+      "  remote_read: {}\n"
+      "  remote_read_samples_max: {}\n"
+      "  remote_read_bytes_max: {}\n"
+      "  cors_origin: {}\n"
       "otlp:\n"
       "  message_bytes_max: {}\n"
       "  batch_bytes_max: {}\n"
@@ -283,9 +287,11 @@ std::string RenderConfig(const Config& config) {
       FormatDurationMs(absl::ToInt64Milliseconds(config.http.header_timeout)),
       FormatDurationMs(absl::ToInt64Milliseconds(config.http.body_timeout)),
       FormatDurationMs(absl::ToInt64Milliseconds(config.http.idle_timeout)),
-      config.http.admin_api, config.otlp.message_bytes_max,
-      config.otlp.batch_bytes_max, config.otlp.inflight_bytes_max,
-      config.self_monitoring.enabled,
+      config.http.admin_api, config.http.remote_read,
+      config.http.remote_read_samples_max, config.http.remote_read_bytes_max,
+      nlohmann::json(config.http.cors_origin).dump(),
+      config.otlp.message_bytes_max, config.otlp.batch_bytes_max,
+      config.otlp.inflight_bytes_max, config.self_monitoring.enabled,
       FormatDurationMs(config.self_monitoring.interval_ms), config.log_level);
   if (!config.external_url.empty()) {
     out += fmt::format("external_url: {}\n", Quoted(config.external_url));

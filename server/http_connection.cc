@@ -53,6 +53,12 @@ std::string PeerName(const HttpConnection::Socket::endpoint_type& peer) {
   return tcp.address().to_string();
 }
 
+bool IsEncoded(const HttpAnswer& answer) {
+  return std::any_of(
+      answer.headers.begin(), answer.headers.end(),
+      [](const auto& header) { return header.first == "Content-Encoding"; });
+}
+
 }  // namespace
 
 HttpConnection::HttpConnection(HttpCore& core,
@@ -298,15 +304,13 @@ asio::awaitable<bool> HttpConnection::Send(HttpAnswer answer,
                                            const ReplyForm& form) {
   const bool compressed =
       form.encoding && !form.head_only && answer.status == 200 &&
+      !IsEncoded(answer) &&
       (answer.rest != nullptr || answer.body.size() >= kCompressBytesMin);
   std::unique_ptr<compress::StreamCompressor> compressor;
   if (compressed) {
     compressor = std::make_unique<compress::StreamCompressor>(*form.encoding);
-    answer.headers.emplace_back(
-        "Content-Encoding",
-        *form.encoding == compress::StreamCompressor::Format::kGzip
-            ? "gzip"
-            : "deflate");
+    answer.headers.emplace_back("Content-Encoding",
+                                EncodingName(*form.encoding));
     absl::AnyInvocable<void()> work = [&] {
       std::string out;
       compressor->Append(answer.body, &out);

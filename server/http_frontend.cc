@@ -11,6 +11,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "base/task_pool.h"
+#include "model/matcher.h"
 #include "server/api_v1.h"
 #include "server/http_server.h"
 #include "server/router.h"
@@ -45,6 +46,12 @@ class Frontend final : public HttpFrontend {
         queries_(options.concurrent_queries_max, options.queued_queries_max),
         router_(codec_, queries_, dependencies_.clock, dependencies_.registry),
         api_(dependencies_, options) {
+    // ParseHttpOptions has looked at it.
+    if (auto origins = Matcher::Create(Matcher::Type::kRegex, "origin",
+                                       options.cors_origin);
+        origins.ok()) {
+      router_.SetCorsOrigins(*std::move(origins));
+    }
     AddRoutes();
     api_.AddRoutes(router_);
   }
@@ -220,7 +227,19 @@ absl::StatusOr<HttpOptions> ParseHttpOptions(const yaml::Node& section) {
   VIGIE_RETURN_IF_ERROR(read_duration("idle_timeout", &options.idle_timeout));
   VIGIE_RETURN_IF_ERROR(read_duration("body_timeout", &options.body_timeout));
   VIGIE_RETURN_IF_ERROR(reader.Read("admin_api", &options.admin_api));
+  VIGIE_RETURN_IF_ERROR(reader.Read("remote_read", &options.remote_read));
+  VIGIE_RETURN_IF_ERROR(
+      read_count("remote_read_samples_max", &options.remote_read_samples_max));
+  VIGIE_RETURN_IF_ERROR(
+      read_bytes("remote_read_bytes_max", &options.remote_read_bytes_max));
+  VIGIE_RETURN_IF_ERROR(reader.Read("cors_origin", &options.cors_origin));
   VIGIE_RETURN_IF_ERROR(reader.Finish());
+  if (absl::Status origins =
+          Matcher::Create(Matcher::Type::kRegex, "origin", options.cors_origin)
+              .status();
+      !origins.ok()) {
+    return reader.Find("cors_origin")->Error(MessageOf(origins));
+  }
   // Each is a thread.
   if (options.concurrent_queries_max > 1000) {
     return reader.Find("concurrent_queries_max")

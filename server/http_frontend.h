@@ -43,6 +43,13 @@ struct HttpOptions {
   int64_t bodies_bytes_max = 512 << 20;  // of all requests in work
   // Prometheus's admin API: whoever reaches the port may delete everything.
   bool admin_api = false;
+  // Remote read, and what one answer may hold: it is compressed as a whole.
+  bool remote_read = false;
+  int64_t remote_read_samples_max = 50'000'000;
+  int64_t remote_read_bytes_max = 256 << 20;
+  // The origins whose scripts may read answers, as Prometheus's
+  // --web.cors.origin: a regular expression, anchored at both ends.
+  std::string cors_origin = ".*";
 };
 
 // The section `http:` of vigie.yml; errors carry file:line:column.

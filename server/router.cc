@@ -134,11 +134,19 @@ bool Router::IsCancellable(const HttpRequest& request) const {
   return true;
 }
 
+std::string Router::AllowedOrigin(const HttpRequest& request) const {
+  // As Prometheus: nothing here is guarded by cookies.
+  if (!cors_origins_ || cors_origins_->value() == ".*") return "*";
+  const std::string_view origin = request.Header("origin");
+  return cors_origins_->Matches(origin) ? std::string(origin) : "";
+}
+
 Responder Router::Measured(const Route& route, const HttpRequest& request,
                            Responder responder) const {
   return Responder(
       [this, &route, arrival_ns = request.arrival_ns,
        cross_origin = !request.Header("origin").empty(),
+       allowed_origin = AllowedOrigin(request),
        responder = std::move(responder)](HttpAnswer answer) mutable {
         prometheus::Counter* counter;
         {
@@ -153,9 +161,11 @@ Responder Router::Measured(const Route& route, const HttpRequest& request,
         counter->Increment();
         route.duration->Observe(
             static_cast<double>(clock_.MonotonicNs() - arrival_ns) / 1e9);
-        // As Prometheus answers any origin: nothing here is guarded by cookies.
         if (cross_origin) {
-          answer.headers.emplace_back("Access-Control-Allow-Origin", "*");
+          if (!allowed_origin.empty()) {
+            answer.headers.emplace_back("Access-Control-Allow-Origin",
+                                        allowed_origin);
+          }
           answer.headers.emplace_back("Access-Control-Allow-Methods",
                                       "GET, POST, OPTIONS");
           answer.headers.emplace_back("Access-Control-Allow-Headers",

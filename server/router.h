@@ -12,13 +12,16 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
 #include "base/mutex.h"
 #include "base/task_pool.h"
+#include "model/matcher.h"
 #include "server/http_message.h"
 
 namespace vigie::server {
@@ -56,6 +59,9 @@ class Router {
          prometheus::Registry& registry);
   ~Router();
 
+  // The origins whose scripts may read answers; ".*", as at first, is any.
+  void SetCorsOrigins(Matcher origins) { cors_origins_ = std::move(origins); }
+
   void Add(RouteOptions options, Handler handler);
   void AddSimple(RouteOptions options, SimpleHandler handler);
 
@@ -80,6 +86,10 @@ class Router {
   Responder Measured(const Route& route, const HttpRequest& request,
                      Responder responder) const;
 
+  // "*", the origin itself if it may read the answer, or "".
+  std::string AllowedOrigin(const HttpRequest& request) const;
+
+  std::optional<Matcher> cors_origins_;  // none: any
   TaskPool& codec_;
   TaskPool& queries_;
   const Clock& clock_;

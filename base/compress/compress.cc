@@ -191,44 +191,92 @@ std::string CompressGzip(std::string_view in) {
   return out;
 }
 
-struct StreamCompressor::Stream {
-  z_stream z{};
+class StreamCompressor::Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual void Run(std::string_view in, bool last, std::string* out) = 0;
+};
 
-  void Run(std::string_view in, int flush, std::string* out) {
-    z.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
-    z.avail_in = static_cast<uInt>(in.size());
+class StreamCompressor::ZlibStream final : public Stream {
+ public:
+  explicit ZlibStream(int window_bits) {
+    VIGIE_CHECK(deflateInit2(&z_, Z_BEST_SPEED, Z_DEFLATED, window_bits, 8,
+                             Z_DEFAULT_STRATEGY) == Z_OK);
+  }
+  ~ZlibStream() override { deflateEnd(&z_); }
+
+  void Run(std::string_view in, bool last, std::string* out) override {
+    // An empty input is no progress, which zlib takes for an error.
+    if (in.empty() && !last) return;
+    z_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(in.data()));
+    z_.avail_in = static_cast<uInt>(in.size());
     do {
       const size_t held = out->size();
       const size_t room = std::max<size_t>(in.size() / 4, 4096);
       out->resize(held + room);
-      z.next_out = reinterpret_cast<Bytef*>(out->data() + held);
-      z.avail_out = static_cast<uInt>(room);
-      const int result = deflate(&z, flush);
+      z_.next_out = reinterpret_cast<Bytef*>(out->data() + held);
+      z_.avail_out = static_cast<uInt>(room);
+      const int result = deflate(&z_, last ? Z_FINISH : Z_NO_FLUSH);
       // Z_BUF_ERROR says that there was nothing left to do.
       VIGIE_CHECK(result == Z_OK || result == Z_STREAM_END ||
                   result == Z_BUF_ERROR);
-      out->resize(held + room - z.avail_out);
-    } while (z.avail_out == 0);
+      out->resize(held + room - z_.avail_out);
+    } while (z_.avail_out == 0);
   }
+
+ private:
+  z_stream z_{};
 };
 
-StreamCompressor::StreamCompressor(Format format)
-    : stream_(std::make_unique<Stream>()) {
-  VIGIE_CHECK(
-      deflateInit2(&stream_->z, Z_BEST_SPEED, Z_DEFLATED,
-                   format == Format::kGzip ? kGzipWindowBits : kZlibWindowBits,
-                   8, Z_DEFAULT_STRATEGY) == Z_OK);
+class StreamCompressor::ZstdStream final : public Stream {
+ public:
+  ZstdStream() : context_(ZSTD_createCCtx()) {
+    VIGIE_CHECK(context_ != nullptr);
+    // Its window stays far below the 8 MiB that RFC 9659 lets HTTP have.
+    ZSTD_CCtx_setParameter(context_, ZSTD_c_compressionLevel, 1);
+  }
+  ~ZstdStream() override { ZSTD_freeCCtx(context_); }
+
+  void Run(std::string_view in, bool last, std::string* out) override {
+    ZSTD_inBuffer input{in.data(), in.size(), 0};
+    const auto mode = last ? ZSTD_e_end : ZSTD_e_continue;
+    while (true) {
+      const size_t held = out->size();
+      const size_t room = std::max<size_t>(in.size() / 4, 4096);
+      out->resize(held + room);
+      ZSTD_outBuffer output{out->data() + held, room, 0};
+      const size_t left = ZSTD_compressStream2(context_, &output, &input, mode);
+      VIGIE_CHECK(!ZSTD_isError(left));
+      out->resize(held + output.pos);
+      // `left` is what waits inside, which only the end must see at zero.
+      if (last ? left == 0 : input.pos == input.size) return;
+    }
+  }
+
+ private:
+  ZSTD_CCtx* const context_;
+};
+
+StreamCompressor::StreamCompressor(Format format) {
+  switch (format) {
+    case Format::kGzip:
+      stream_ = std::make_unique<ZlibStream>(kGzipWindowBits);
+      break;
+    case Format::kZlib:
+      stream_ = std::make_unique<ZlibStream>(kZlibWindowBits);
+      break;
+    case Format::kZstd:
+      stream_ = std::make_unique<ZstdStream>();
+      break;
+  }
 }
 
-StreamCompressor::~StreamCompressor() { deflateEnd(&stream_->z); }
+StreamCompressor::~StreamCompressor() = default;
 
 void StreamCompressor::Append(std::string_view in, std::string* out) {
-  // An empty input is no progress, which zlib takes for an error.
-  if (!in.empty()) stream_->Run(in, Z_NO_FLUSH, out);
+  stream_->Run(in, false, out);
 }
 
-void StreamCompressor::Finish(std::string* out) {
-  stream_->Run({}, Z_FINISH, out);
-}
+void StreamCompressor::Finish(std::string* out) { stream_->Run({}, true, out); }
 
 }  // namespace vigie::compress

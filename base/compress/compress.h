@@ -51,7 +51,7 @@ std::string CompressGzip(std::string_view in);
 // One thread at a time.
 class StreamCompressor {
  public:
-  enum class Format { kGzip, kZlib };  // HTTP calls the second "deflate"
+  enum class Format { kGzip, kZlib, kZstd };  // HTTP calls kZlib "deflate"
   explicit StreamCompressor(Format format);
   ~StreamCompressor();
   StreamCompressor(const StreamCompressor&) = delete;
@@ -63,7 +63,9 @@ class StreamCompressor {
   void Finish(std::string* out);
 
  private:
-  struct Stream;
+  class Stream;
+  class ZlibStream;
+  class ZstdStream;
   std::unique_ptr<Stream> stream_;
 };
 

@@ -163,7 +163,7 @@ TEST(ZstdTest, ReadsFramesThatDoNotSayTheirSize) {
 
 TEST(StreamCompressorTest, MakesWhatTheDecompressorsRead) {
   using Format = StreamCompressor::Format;
-  for (const Format format : {Format::kGzip, Format::kZlib}) {
+  for (const Format format : {Format::kGzip, Format::kZlib, Format::kZstd}) {
     StreamCompressor compressor(format);
     std::string packed, text;
     for (const size_t bytes : {0, 1, 70'000, 0, 300}) {
@@ -173,9 +173,10 @@ TEST(StreamCompressorTest, MakesWhatTheDecompressorsRead) {
     }
     compressor.Finish(&packed);
 
-    const auto got = format == Format::kGzip
-                         ? DecompressGzip(packed, kBytesMax)
-                         : DecompressDeflate(packed, kBytesMax);
+    const auto got = format == Format::kGzip ? DecompressGzip(packed, kBytesMax)
+                     : format == Format::kZlib
+                         ? DecompressDeflate(packed, kBytesMax)
+                         : DecompressZstd(packed, kBytesMax);
     ASSERT_THAT(got, IsOk());
     EXPECT_TRUE(*got == text);
   }

@@ -179,7 +179,8 @@ TEST_F(ConfigTest, WhatItRendersReadsBackTheSame) {
             "storage: {retention: 90d, durability: os, retention_bytes: 1GiB, "
             "tenant_retention: {\"a: b\": 7d}, rollups: [{resolution: 5m, "
             "retention: 1y, tenant_retention: {c: 2y}}]}\nlog: {level: "
-            "warn}\nquery: {experimental: true}\n");
+            "warn}\nquery: {experimental: true}\n"
+            "http: {cors_origin: 'https?://a\\.b', remote_read: true}\n");
   const auto config = LoadConfig(path);
   ASSERT_THAT(config, IsOk());
 
@@ -187,6 +188,7 @@ TEST_F(ConfigTest, WhatItRendersReadsBackTheSame) {
 
   ASSERT_THAT(again, IsOk());
   EXPECT_EQ(RenderConfig(*again), RenderConfig(*config));
+  EXPECT_EQ(again->http.cors_origin, "https?://a\\.b");
   EXPECT_EQ(again->storage.retention_ms, 90 * 86'400'000LL);
   EXPECT_EQ(again->storage.retention_bytes, uint64_t{1} << 30);
   EXPECT_EQ(again->storage.tenant_retention_ms.at("a: b"), 7 * 86'400'000LL);

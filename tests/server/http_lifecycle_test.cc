@@ -270,10 +270,16 @@ TEST(HttpOptionsTest, ReadsEveryKey) {
   const auto options = Parse(
       "body_bytes_max: 1MB\nbodies_bytes_max: 2MiB\nconnections_max: 3\n"
       "concurrent_queries_max: 4\nqueued_queries_max: 5\nheader_timeout: 6s\n"
-      "idle_timeout: 7m\nbody_timeout: 8s\n");
+      "idle_timeout: 7m\nbody_timeout: 8s\nremote_read: true\n"
+      "remote_read_samples_max: 9\nremote_read_bytes_max: 10KiB\n"
+      "cors_origin: a|b\n");
 
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->bodies_bytes_max, 2 << 20);
+  EXPECT_TRUE(options->remote_read);
+  EXPECT_EQ(options->remote_read_samples_max, 9);
+  EXPECT_EQ(options->remote_read_bytes_max, 10 << 10);
+  EXPECT_EQ(options->cors_origin, "a|b");
   EXPECT_EQ(options->connections_max, 3);
   EXPECT_EQ(options->concurrent_queries_max, 4);
   EXPECT_EQ(options->queued_queries_max, 5);
@@ -292,6 +298,8 @@ TEST(HttpOptionsTest, RefusesUnknownKeysAndNumbersThatCannotServe) {
   EXPECT_THAT(Parse("idle_timeout: 0s"), HasError(kInvalid, ::testing::_));
   EXPECT_THAT(Parse("concurrent_queries_max: 1001"),
               HasError(kInvalid, HasSubstr("at most 1000")));
+  EXPECT_THAT(Parse("cors_origin: '('"),
+              HasError(kInvalid, HasSubstr("vigie.yml:1:14")));
 }
 
 }  // namespace

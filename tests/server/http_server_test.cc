@@ -420,6 +420,8 @@ TEST_F(HttpServerTest, CompressesWhatTheClientAccepts) {
       client.PostForm("/", body, "Accept-Encoding: deflate, gzip\r\n");
   const RawReply deflate =
       client.PostForm("/", body, "Accept-Encoding: gzip;q=0, deflate\r\n");
+  const RawReply zstd =
+      client.PostForm("/", body, "Accept-Encoding: gzip, br, zstd\r\n");
   const RawReply plain = client.PostForm("/", body);
   const RawReply small = client.Get("/", "Accept-Encoding: gzip\r\n");
 
@@ -428,6 +430,9 @@ TEST_F(HttpServerTest, CompressesWhatTheClientAccepts) {
   EXPECT_EQ(*compress::DecompressGzip(gzip.body, 1 << 20), plain.body);
   EXPECT_EQ(deflate.headers.at("Content-Encoding"), "deflate");
   EXPECT_EQ(*compress::DecompressDeflate(deflate.body, 1 << 20), plain.body);
+  EXPECT_EQ(zstd.headers.at("Content-Encoding"), "zstd");
+  EXPECT_LT(zstd.body.size(), 200);
+  EXPECT_EQ(*compress::DecompressZstd(zstd.body, 1 << 20), plain.body);
   EXPECT_FALSE(plain.headers.contains("Content-Encoding"));
   EXPECT_FALSE(small.headers.contains("Content-Encoding"));
 }
@@ -437,7 +442,10 @@ TEST_F(HttpServerTest, CompressesALongAnswerPieceByPiece) {
 
   const RawReply plain = Client().Get("/letters");
   const RawReply gzip = Client().Get("/letters", "Accept-Encoding: gzip\r\n");
+  const RawReply zstd = Client().Get("/letters", "Accept-Encoding: zstd\r\n");
 
+  EXPECT_LT(zstd.body.size(), plain.body.size() / 10);
+  EXPECT_EQ(*compress::DecompressZstd(zstd.body, 1 << 24), plain.body);
   EXPECT_LT(gzip.body.size(), plain.body.size() / 10);
   EXPECT_EQ(*compress::DecompressGzip(gzip.body, 1 << 24), plain.body);
 }

@@ -123,7 +123,7 @@ TEST(FormTest, APlusInAPathIsAPlus) {
   EXPECT_EQ(*PercentDecode("a+b%20c"), "a+b c");
 }
 
-TEST(ContentEncodingTest, PrefersGzipAndHonoursAWeightOfZero) {
+TEST(ContentEncodingTest, TakesTheGreatestWeightAndTheCheapestOfEqualOnes) {
   using Format = compress::StreamCompressor::Format;
   EXPECT_EQ(ChooseEncoding("gzip"), Format::kGzip);
   EXPECT_EQ(ChooseEncoding("deflate, gzip;q=1.0, *;q=0.5"), Format::kGzip);
@@ -132,7 +132,16 @@ TEST(ContentEncodingTest, PrefersGzipAndHonoursAWeightOfZero) {
   EXPECT_EQ(ChooseEncoding("gzip;q=0, deflate"), Format::kZlib);
   EXPECT_EQ(ChooseEncoding("gzip; q=0.000"), std::nullopt);
   EXPECT_EQ(ChooseEncoding(""), std::nullopt);
-  EXPECT_EQ(ChooseEncoding("br, zstd"), std::nullopt);
+  EXPECT_EQ(ChooseEncoding("br, zstd"), Format::kZstd);
+  EXPECT_EQ(ChooseEncoding("gzip, deflate, br, zstd"), Format::kZstd);
+  EXPECT_EQ(ChooseEncoding("zstd;q=0.5, gzip;q=0.501"), Format::kGzip);
+  EXPECT_EQ(ChooseEncoding("gzip;q=0.5;x, deflate;q=0.6"), Format::kZlib);
+  EXPECT_EQ(ChooseEncoding("*"), Format::kGzip);
+  EXPECT_EQ(ChooseEncoding("gzip;q=0, *"), std::nullopt);
+  EXPECT_EQ(ChooseEncoding("identity, gzip;q=0.5"), std::nullopt);
+  EXPECT_EQ(ChooseEncoding("identity;q=0.5, gzip"), Format::kGzip);
+  EXPECT_EQ(ChooseEncoding("snappy"), std::nullopt);
+  EXPECT_EQ(ChooseEncoding("gzip;q=nan, , ;q=1"), std::nullopt);
 }
 
 }  // namespace

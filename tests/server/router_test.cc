@@ -109,6 +109,20 @@ TEST_F(RouterTest, AnswersPreflightsWithCors) {
   EXPECT_EQ(HeaderOf(Ask("GET", "/query"), "Access-Control-Allow-Origin"), "");
 }
 
+TEST_F(RouterTest, LetsTheScriptsOfChosenOriginsReadAnswers) {
+  router_.SetCorsOrigins(
+      *Matcher::Create(Matcher::Type::kRegex, "origin", "https?://grafana"));
+  const auto allowed = [&](const std::string& origin) {
+    return HeaderOf(Ask("GET", "/query", {{"origin", origin}}),
+                    "Access-Control-Allow-Origin");
+  };
+
+  EXPECT_EQ(allowed("https://grafana"), "https://grafana");
+  EXPECT_EQ(allowed("https://grafana.evil"), "");
+  EXPECT_EQ(HeaderOf(Ask("GET", "/query", {{"origin", "http://x"}}), "Vary"),
+            "Origin");
+}
+
 TEST_F(RouterTest, IsUnavailableUntilReadyButHealthy) {
   router_.SetReady(false);
 
