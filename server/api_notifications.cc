@@ -1,4 +1,5 @@
-// notifications: the dispatcher's ledger, which Prometheus has not.
+// ledger: the dispatcher's, which Prometheus has not. notifications: what the
+// server itself has to say to whoever looks at its pages, as Prometheus 3.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,7 +43,7 @@ void AppendEntry(const alerting::LedgerEntry& entry, std::string* out) {
 
 }  // namespace
 
-ApiV1::Answer ApiV1::Notifications(const HttpRequest&, const Form& form) {
+ApiV1::Answer ApiV1::Ledger(const HttpRequest&, const Form& form) {
   absl::StatusOr<uint64_t> limit = ParseLimit(form.Get("limit"));
   if (!limit.ok()) return InvalidParameter("limit", limit.status());
   if (*limit == 0) limit = kNotificationsDefault;
@@ -52,12 +53,32 @@ ApiV1::Answer ApiV1::Notifications(const HttpRequest&, const Form& form) {
         entries, dependencies_.dispatcher->Ledger(static_cast<int64_t>(
                      std::min(*limit, kNotificationsMax))));
   }
-  std::string data = "{\"notifications\":[";
+  std::string data = "{\"entries\":[";
   for (size_t i = 0; i < entries.size(); ++i) {
     if (i > 0) data += ',';
     AppendEntry(entries[i], &data);
   }
   return SuccessAnswer(std::move(data) + "]}");
+}
+
+ApiV1::Answer ApiV1::Notifications(const HttpRequest&, const Form&) {
+  std::string data = "[";
+  if (dependencies_.reload_state) {
+    const ReloadState state = dependencies_.reload_state();
+    if (!state.successful) {
+      data += "{";
+      AppendJsonField("text", "Configuration reload has failed.", &data);
+      AppendJsonField("date", FormatRfc3339(state.time_ms), &data);
+      data += ",\"active\":true}";
+    }
+  }
+  return SuccessAnswer(std::move(data) + "]");
+}
+
+// A stream of them, for which there is no room, as Prometheus says it: an
+// EventSource then asks no more.
+ApiV1::Answer ApiV1::NotificationsLive(const HttpRequest&, const Form&) {
+  return HttpAnswer{.status = 204};
 }
 
 }  // namespace vigie::server

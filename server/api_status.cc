@@ -7,10 +7,14 @@
 #include <limits>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "base/duration.h"
 #include "base/status_macros.h"
+#include "base/strings.h"
+#include "query/parser/parser.h"
 #include "server/api_v1.h"
 #include "server/json.h"
+#include "server/openmetrics_export.h"
 #include "server/parameters.h"
 #include "server/result_json.h"
 
@@ -76,6 +80,19 @@ void AppendGrowth(std::string_view name,
   *out += ']';
 }
 
+// Whether one of the sorted `names` is a series of the metric `family`.
+bool HasFamily(const std::vector<std::string>& names,
+               const std::string& family) {
+  for (const std::string_view suffix :
+       {"", "_total", "_bucket", "_count", "_sum", "_info", "_created"}) {
+    if (std::binary_search(names.begin(), names.end(),
+                           family + std::string(suffix))) {
+      return true;
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 ApiV1::Answer ApiV1::Targets(const HttpRequest&, const Form& form) {
@@ -96,8 +113,56 @@ ApiV1::Answer ApiV1::Targets(const HttpRequest&, const Form& form) {
   return SuccessAnswer(std::move(data));
 }
 
-ApiV1::Answer ApiV1::TargetsMetadata(const HttpRequest&, const Form&) {
-  return SuccessAnswer("[]");
+// A target's metrics are those of the series that carry its job and instance;
+// what is told about a metric is the same for all of them.
+ApiV1::Answer ApiV1::TargetsMetadata(const HttpRequest& request,
+                                     const Form& form) {
+  int64_t limit = -1;
+  if (const std::string_view text = form.Get("limit");
+      !text.empty() && !absl::SimpleAtoi(ToAbsl(text), &limit)) {
+    return absl::InvalidArgumentError("limit must be a number");
+  }
+  std::vector<Matcher> matchers;
+  if (const std::string_view text = form.Get("match_target"); !text.empty()) {
+    auto parsed = query::ParseMatchers(text);
+    if (!parsed.ok()) return InvalidParameter("match_target", parsed.status());
+    matchers = *std::move(parsed);
+  }
+  const std::string_view metric = form.Get("metric");
+  ByteAccount account("target metadata", kListingBytesMax, &listings_);
+  const store::ReadContext read{&account, request.stop};
+  VIGIE_ASSIGN_OR_RETURN(
+      const std::vector<store::MetricMetadata> metadata,
+      dependencies_.queryable.ListMetadata(Tenant{}, metric, read));
+  const int64_t now_ms = dependencies_.clock.NowMs();
+  std::string data = "[";
+  int64_t listed = 0;
+  for (const collector::TargetStatus& target :
+       dependencies_.scraper.Targets()) {
+    if (limit >= 0 && listed >= limit) break;
+    if (!MatchesAll(matchers, target.labels)) continue;
+    std::vector<Matcher> of_target;
+    for (const std::string_view name : {"job", "instance"}) {
+      of_target.push_back(Matcher::Equal(name, target.labels.Get(name)));
+    }
+    VIGIE_ASSIGN_OR_RETURN(
+        const store::NameList names,
+        dependencies_.queryable.LabelValues(
+            Tenant{}, kMetricName, {now_ms - dependencies_.lookback_ms, now_ms},
+            {of_target}, 0, read));
+    for (const store::MetricMetadata& one : metadata) {
+      if (!HasFamily(names.names, one.metric)) continue;
+      ++listed;
+      data += data.back() == '[' ? "{\"target\":" : ",{\"target\":";
+      AppendLabels(target.labels, &data);
+      if (metric.empty()) AppendJsonField("metric", one.metric, &data);
+      AppendJsonField("type", MetricTypeText(one.metadata.type), &data);
+      AppendJsonField("help", one.metadata.help, &data);
+      AppendJsonField("unit", one.metadata.unit, &data);
+      data += '}';
+    }
+  }
+  return SuccessAnswer(std::move(data) + "]");
 }
 
 ApiV1::Answer ApiV1::ScrapePools(const HttpRequest&, const Form&) {
@@ -148,11 +213,23 @@ ApiV1::Answer ApiV1::RuntimeInfo(const HttpRequest&, const Form&) {
   char host[256] = "";
   if (getcwd(directory, sizeof directory) == nullptr) directory[0] = '\0';
   if (gethostname(host, sizeof host - 1) != 0) host[0] = '\0';
-  return SuccessAnswer(
+  std::string data =
       AsObject({{"startTime", FormatRfc3339(started_ms_)},
                 {"CWD", directory},
                 {"hostname", host},
-                {"serverTime", FormatRfc3339(dependencies_.clock.NowMs())}}));
+                {"serverTime", FormatRfc3339(dependencies_.clock.NowMs())},
+                {"storageRetention",
+                 dependencies_.retention_ms == 0
+                     ? "0s"
+                     : FormatDurationMs(dependencies_.retention_ms)}});
+  if (dependencies_.reload_state) {
+    const ReloadState state = dependencies_.reload_state();
+    data.pop_back();
+    data += fmt::format(",\"reloadConfigSuccess\":{}", state.successful);
+    AppendJsonField("lastConfigTime", FormatRfc3339(state.time_ms), &data);
+    data += '}';
+  }
+  return SuccessAnswer(std::move(data));
 }
 
 ApiV1::Answer ApiV1::TsdbStatus(const HttpRequest& request, const Form& form) {
@@ -186,6 +263,16 @@ ApiV1::Answer ApiV1::TsdbStatus(const HttpRequest& request, const Form& form) {
   AppendGrowth("seriesCountByLabelValuePair", found.grown_pairs, &data);
   data += '}';
   return SuccessAnswer(std::move(data) + "}");
+}
+
+// The log is read before the port opens: nothing is left to wait for.
+ApiV1::Answer ApiV1::WalReplay(const HttpRequest&, const Form&) {
+  return SuccessAnswer("{\"min\":0,\"max\":0,\"current\":0}");
+}
+
+// Of the TSDB's kind there are none; `vigie store inspect` shows ours.
+ApiV1::Answer ApiV1::TsdbBlocks(const HttpRequest&, const Form&) {
+  return SuccessAnswer("{\"blocks\":[]}");
 }
 
 ApiV1::Answer ApiV1::ActiveQueries(const HttpRequest&, const Form&) {

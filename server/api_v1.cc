@@ -103,17 +103,23 @@ void ApiV1::AddRoutes(Router& router) {
   Add(router, both, "series", &ApiV1::Series);
   Add(router, get, "metadata", &ApiV1::Metadata);
   Add(router, get, "targets", &ApiV1::Targets, Place::kCodec);
-  Add(router, get, "targets/metadata", &ApiV1::TargetsMetadata, Place::kCodec);
+  Add(router, get, "targets/metadata", &ApiV1::TargetsMetadata);
   Add(router, get, "scrape_pools", &ApiV1::ScrapePools, Place::kCodec);
   Add(router, get, "rules", &ApiV1::Rules, Place::kCodec);
   Add(router, get, "alerts", &ApiV1::Alerts, Place::kCodec);
-  Add(router, get, "notifications", &ApiV1::Notifications);
+  Add(router, get, "ledger", &ApiV1::Ledger);
+  Add(router, get, "notifications", &ApiV1::Notifications, Place::kCodec);
+  Add(router, get, "notifications/live", &ApiV1::NotificationsLive,
+      Place::kCodec);
+  Add(router, get, "features", &ApiV1::Features, Place::kCodec);
   Add(router, get, "alertmanagers", &ApiV1::Alertmanagers, Place::kCodec);
   Add(router, get, "status/buildinfo", &ApiV1::BuildInfo, Place::kCodec);
   Add(router, get, "status/config", &ApiV1::Config, Place::kCodec);
   Add(router, get, "status/flags", &ApiV1::Flags, Place::kCodec);
   Add(router, get, "status/runtimeinfo", &ApiV1::RuntimeInfo, Place::kCodec);
   Add(router, get, "status/tsdb", &ApiV1::TsdbStatus);
+  Add(router, get, "status/tsdb/blocks", &ApiV1::TsdbBlocks, Place::kCodec);
+  Add(router, get, "status/walreplay", &ApiV1::WalReplay, Place::kCodec);
   Add(router, get, "status/active_queries", &ApiV1::ActiveQueries,
       Place::kCodec);
 }

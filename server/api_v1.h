@@ -66,6 +66,8 @@ class ApiV1 {
   Answer Flags(const HttpRequest& request, const Form& form);
   Answer RuntimeInfo(const HttpRequest& request, const Form& form);
   Answer TsdbStatus(const HttpRequest& request, const Form& form);
+  Answer WalReplay(const HttpRequest& request, const Form& form);
+  Answer TsdbBlocks(const HttpRequest& request, const Form& form);
   Answer ActiveQueries(const HttpRequest& request, const Form& form);
 
   // api_rules.cc
@@ -79,7 +81,12 @@ class ApiV1 {
   Answer CancelQuery(const HttpRequest& request, const Form& form);
 
   // api_notifications.cc
+  Answer Ledger(const HttpRequest& request, const Form& form);
   Answer Notifications(const HttpRequest& request, const Form& form);
+  Answer NotificationsLive(const HttpRequest& request, const Form& form);
+
+  // api_features.cc
+  Answer Features(const HttpRequest& request, const Form& form);
 
   const HttpDependencies& dependencies_;
   const HttpOptions options_;

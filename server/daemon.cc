@@ -65,6 +65,7 @@ absl::StatusOr<std::unique_ptr<Daemon>> Daemon::Start(
   {
     MutexLock lock(daemon->mutex_);
     daemon->config_ = std::move(config);
+    daemon->reload_state_ = {.successful = true, .time_ms = clock.NowMs()};
   }
   VIGIE_RETURN_IF_ERROR(daemon->StartRooms());
   return daemon;
@@ -127,6 +128,12 @@ absl::Status Daemon::StartRooms() {
                               .data_directory = options_.data_directory,
                               .lookback_ms = config.query.lookback_ms,
                               .experimental = config.query.experimental,
+                              .reload_state =
+                                  [this] {
+                                    MutexLock lock(mutex_);
+                                    return reload_state_;
+                                  },
+                              .retention_ms = config.storage.retention_ms,
                               .external_labels =
                                   [this] {
                                     MutexLock lock(mutex_);
@@ -177,6 +184,10 @@ absl::Status Daemon::Reload() {
   MutexLock one_at_a_time(reload_mutex_);
   absl::StatusOr<Config> next = LoadConfig(options_.config_path);
   reload_successful_.Set(next.ok() ? 1 : 0);
+  {
+    MutexLock lock(mutex_);
+    reload_state_ = {.successful = next.ok(), .time_ms = clock_.NowMs()};
+  }
   if (!next.ok()) return next.status();
   ReportUnsupported(*next);
   VIGIE_RETURN_IF_ERROR(SetUpLog(next->log_level));

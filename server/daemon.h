@@ -77,6 +77,7 @@ class Daemon {
   Mutex reload_mutex_;  // held for a whole reload
   Mutex mutex_;         // guards what a reload replaces
   Config config_ ABSL_GUARDED_BY(mutex_);
+  ReloadState reload_state_ ABSL_GUARDED_BY(mutex_);
 
   // In the order of the data.
   std::unique_ptr<store::Store> store_;

@@ -123,6 +123,17 @@ void Frontend::AddRoutes() {
   router_.AddSimple(
       {.methods = {"POST", "PUT"}, .path = "/-/reload", .name = "/-/reload"},
       [this](const HttpRequest&) { return Reload(); });
+  // Whoever reaches the port must not be able to end the server; Prometheus
+  // says it so without --web.enable-lifecycle.
+  router_.AddSimple({.methods = {"POST", "PUT"},
+                     .path = "/-/quit",
+                     .name = "/-/quit",
+                     .place = Place::kCaller},
+                    [](const HttpRequest&) {
+                      return HttpAnswer{
+                          .status = 403,
+                          .body = "Lifecycle API is not enabled.\n"};
+                    });
   router_.AddSimple({.methods = {"GET"},
                      .path = "/metrics",
                      .name = "/metrics",

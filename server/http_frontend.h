@@ -55,6 +55,12 @@ struct HttpOptions {
 // The section `http:` of vigie.yml; errors carry file:line:column.
 absl::StatusOr<HttpOptions> ParseHttpOptions(const yaml::Node& section);
 
+// How the last reading of the configuration ended.
+struct ReloadState {
+  bool successful = true;
+  int64_t time_ms = 0;
+};
+
 // What the frontend answers from. All references outlive it.
 struct HttpDependencies {
   const query::Engine& engine;
@@ -83,6 +89,9 @@ struct HttpDependencies {
   int64_t lookback_ms = 5 * 60'000;
   // Whether expressions may hold what Prometheus has behind feature flags.
   bool experimental = false;
+  // Null: the configuration never changes.
+  std::function<ReloadState()> reload_state = nullptr;
+  int64_t retention_ms = 0;  // 0: for ever
   // What leaves for other servers carries these; null: none.
   std::function<std::vector<std::pair<std::string, std::string>>()>
       external_labels = nullptr;

@@ -1,5 +1,6 @@
 #include "query/parser/functions.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -112,21 +113,34 @@ std::vector<Function> MakeFunctions() {
   return all;
 }
 
+const std::vector<Function>& Functions() {
+  static const auto* const functions =
+      new std::vector<Function>(MakeFunctions());
+  return *functions;
+}
+
 }  // namespace
 
 const Function* FindFunction(std::string_view name) {
-  static const auto* const functions =
-      new std::vector<Function>(MakeFunctions());
   static const auto* const by_name = [] {
     auto* const map = new absl::flat_hash_map<std::string_view, const Function*,
                                               StringViewHash>;
-    for (const Function& function : *functions) {
+    for (const Function& function : Functions()) {
       map->emplace(function.name, &function);
     }
     return map;
   }();
   const auto it = by_name->find(name);
   return it == by_name->end() ? nullptr : it->second;
+}
+
+std::vector<const Function*> AllFunctions() {
+  std::vector<const Function*> all;
+  for (const Function& function : Functions()) all.push_back(&function);
+  std::sort(all.begin(), all.end(), [](const Function* a, const Function* b) {
+    return a->name < b->name;
+  });
+  return all;
 }
 
 }  // namespace vigie::query

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string_view>
+#include <vector>
 
 #include "query/parser/ast.h"
 
@@ -10,5 +11,8 @@ namespace vigie::query {
 
 // Null if there is no such function. The table lives as long as the process.
 const Function* FindFunction(std::string_view name);
+
+// All of them, experimental ones too, by name.
+std::vector<const Function*> AllFunctions();
 
 }  // namespace vigie::query

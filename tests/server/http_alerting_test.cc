@@ -220,21 +220,20 @@ TEST_F(HttpNotificationsTest, ShowsTheLedgerOldestFirst) {
            R"("firing":["00ff"],"resolved":[]})";
   };
 
-  EXPECT_EQ(Get("/api/v1/notifications").body,
-            Success(R"({"notifications":[)" + entry("failed") + "," +
+  EXPECT_EQ(Get("/api/v1/ledger").body,
+            Success(R"({"entries":[)" + entry("failed") + "," +
                     entry("delivered") + "]}"));
-  EXPECT_EQ(Get("/api/v1/notifications?limit=1").body,
-            Success(R"({"notifications":[)" + entry("delivered") + "]}"));
+  EXPECT_EQ(Get("/api/v1/ledger?limit=1").body,
+            Success(R"({"entries":[)" + entry("delivered") + "]}"));
 }
 
 TEST_F(HttpNotificationsTest, RefusesALimitThatIsNoCount) {
-  EXPECT_EQ(Get("/api/v1/notifications?limit=-1").status, 400);
-  EXPECT_EQ(Get("/api/v1/notifications?limit=x").status, 400);
+  EXPECT_EQ(Get("/api/v1/ledger?limit=-1").status, 400);
+  EXPECT_EQ(Get("/api/v1/ledger?limit=x").status, 400);
 }
 
-TEST_F(HttpFrontendTest, HasNoNotificationsWithoutADispatcher) {
-  EXPECT_EQ(Get("/api/v1/notifications").body,
-            Success(R"({"notifications":[]})"));
+TEST_F(HttpFrontendTest, HasAnEmptyLedgerWithoutADispatcher) {
+  EXPECT_EQ(Get("/api/v1/ledger").body, Success(R"({"entries":[]})"));
 }
 
 }  // namespace

@@ -52,6 +52,12 @@ class HttpFrontendTest : public ::testing::Test {
          .rules = rules_.get(),
          .dispatcher = dispatcher_.get(),
          .experimental = experimental_,
+         .reload_state =
+             [this] {
+               return ReloadState{.successful = reload_.ok(),
+                                  .time_ms = kNowMs};
+             },
+         .retention_ms = 86'400'000,
          .external_labels = [this] { return external_labels_; }});
     ASSERT_TRUE(frontend.ok()) << frontend.status();
     frontend_ = *std::move(frontend);
