@@ -1,6 +1,7 @@
 // label_replace and label_join.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/strings.h"
@@ -24,6 +25,8 @@ class Relabel {
   virtual ~Relabel() = default;
   // False to leave the label as it is.
   virtual bool NewValue(const Labels& labels, std::string* value) = 0;
+  // How long the new value can become: nested calls may double it each time.
+  virtual size_t BytesMax(const Labels& labels) const = 0;
 };
 
 class Replace final : public Relabel {
@@ -35,6 +38,13 @@ class Replace final : public Relabel {
 
   bool NewValue(const Labels& labels, std::string* value) override {
     return regex_.Expand(labels.Get(source_), replacement_, value);
+  }
+
+  // Each group is a part of the source.
+  size_t BytesMax(const Labels& labels) const override {
+    const auto groups = static_cast<size_t>(
+        std::count(replacement_.begin(), replacement_.end(), '$'));
+    return replacement_.size() + groups * labels.Get(source_).size();
   }
 
  private:
@@ -55,6 +65,14 @@ class Join final : public Relabel {
       value->append(labels.Get(sources_[i]));
     }
     return true;
+  }
+
+  size_t BytesMax(const Labels& labels) const override {
+    size_t bytes = separator_.size() * sources_.size();
+    for (const std::string& source : sources_) {
+      bytes += labels.Get(source).size();
+    }
+    return bytes;
   }
 
  private:
@@ -106,10 +124,16 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateLabelCall(
   VIGIE_ASSIGN_OR_RETURN(auto series, evaluator->Collect(*call.args[0], steps));
   std::string value;
   for (StepSeries& one : series) {
-    VIGIE_RETURN_IF_ERROR(evaluator->context().CheckNowAndThen());
+    const size_t bytes =
+        one.labels.bytes().size() + relabel->BytesMax(one.labels);
+    VIGIE_RETURN_IF_ERROR(evaluator->context().CheckNowAndThen(bytes / 16));
+    // The value, the builder and the new set.
+    Charge made(&evaluator->context().account);
+    VIGIE_RETURN_IF_ERROR(made.Add(3 * static_cast<int64_t>(bytes)));
     if (!relabel->NewValue(one.labels, &value)) continue;
     LabelsBuilder builder(one.labels);
-    one.labels = builder.Set(destination, value).Build();
+    VIGIE_RETURN_IF_ERROR(
+        one.SetLabels(builder.Set(destination, value).Build()));
     // A name given by hand is kept.
     if (destination == kMetricName) one.drop_name = false;
   }

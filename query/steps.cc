@@ -59,6 +59,14 @@ absl::Status StepSeries::Init(ByteAccount* account, Labels new_labels,
   return absl::OkStatus();
 }
 
+absl::Status StepSeries::SetLabels(Labels new_labels) {
+  const auto growth = static_cast<int64_t>(new_labels.bytes().size()) -
+                      static_cast<int64_t>(labels.bytes().size());
+  if (growth > 0) VIGIE_RETURN_IF_ERROR(charge_.Add(growth));
+  labels = std::move(new_labels);
+  return absl::OkStatus();
+}
+
 absl::Status StepSeries::SetHistogram(int64_t step, HistogramRef histogram) {
   if (histograms_.empty()) {
     VIGIE_RETURN_IF_ERROR(charge_.Add(

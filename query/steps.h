@@ -80,6 +80,8 @@ class StepSeries {
     values_[step] = value;
   }
   absl::Status SetHistogram(int64_t step, HistogramRef histogram);
+  // Charges what `new_labels` take more than those it had.
+  absl::Status SetLabels(Labels new_labels);
   void Clear(int64_t step) {
     cells_[step] = Cell::kAbsent;
     if (!histograms_.empty()) histograms_[step].reset();

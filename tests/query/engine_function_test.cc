@@ -195,5 +195,30 @@ TEST(NaturalOrderTest, CountsAsPeopleDo) {
   EXPECT_FALSE(query::NaturallyBefore("x", "x"));
 }
 
+TEST_F(EngineFunctionTest, LabelsThatGrowAreHeldAgainstTheBudget) {
+  for (int i = 0; i < 20; ++i) {
+    Load({{"__name__", "x"}, {"a", fmt::format("{:08}", i)}}, 1'000, {1.0});
+  }
+  options_.query_bytes_max = 1 << 20;
+  std::string doubled = "x";
+  std::string joined = "x";
+  for (int i = 0; i < 30; ++i) {
+    doubled = fmt::format("label_replace({}, \"a\", \"$1$1\", \"a\", \"(.*)\")",
+                          doubled);
+    joined = fmt::format("label_join({}, \"a\", \"\", \"a\", \"a\")", joined);
+  }
+  // One that would take 80 GB at once, were it made.
+  std::string long_template;
+  for (int i = 0; i < 10'000; ++i) long_template += "$1";
+  const std::string once = fmt::format(
+      "label_replace(label_replace(x, \"a\", \"{0}\", \"a\", \"(.*)\"), "
+      "\"a\", \"{0}\", \"a\", \"(.*)\")",
+      long_template);
+
+  for (const std::string& text : {doubled, joined, once}) {
+    EXPECT_THAT(At(0, text), HasSubstr("limit of 1048576 bytes"));
+  }
+}
+
 }  // namespace
 }  // namespace vigie::testing

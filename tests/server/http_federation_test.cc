@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "server/federation.h"
 #include "tests/server/http_frontend_fixture.h"
 

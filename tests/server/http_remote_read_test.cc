@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
+#include <cmath>
 
 #include "base/compress/compress.h"
 #include "prometheus/remote/read.pb.h"
