@@ -106,10 +106,12 @@ fuzz() {
   name=$(basename "$binary" _fuzz)
   corpus=$root/tests/fuzz/corpus/$name
   scratch=$(mktemp -d)
-  local from=("$scratch")
+  local from=("$scratch") words=()
   [ ! -d "$corpus" ] || from+=("$corpus")
+  [[ $name != promql_* ]] || words=(-dict="$root/tests/fuzz/promql.dict")
   "$binary" -max_total_time=10 -timeout=10 -rss_limit_mb=2048 -verbosity=0 \
-    -print_final_stats=1 -artifact_prefix="$logs/fuzz-$name-" "${from[@]}" \
+    -print_final_stats=1 -artifact_prefix="$logs/fuzz-$name-" \
+    "${words[@]}" "${from[@]}" \
     >"$logs/fuzz-$name.log" 2>&1 || status=$?
   grep -E 'number_of_executed_units|peak_rss' "$logs/fuzz-$name.log"
   [ $status -eq 0 ] || tail -n 40 "$logs/fuzz-$name.log"
@@ -117,11 +119,11 @@ fuzz() {
   return $status
 }
 
-# judge NAME: what judges PromQL from outside, tests/promql/NAME.py.
+# judge NAME ARGUMENT...: what judges PromQL from outside, tests/promql/NAME.py.
 judge() {
-  local arguments=(--vigie build/release/cli/vigie)
+  local script=tests/promql/$1.py arguments=("${@:2}")
   [ "$ci" = no ] || arguments+=(--required)
-  python3 "tests/promql/$1.py" "${arguments[@]}"
+  python3 "$script" "${arguments[@]}"
 }
 
 step packages deploy/install-packages.sh --tests
@@ -130,8 +132,13 @@ step 'configure release' configure release && step 'build release' build release
 test_step 'unit tests' release -E '^e2e\.' -j "$jobs"
 test_step 'end-to-end tests' release -R '^e2e\.'
 step 'quickstart --once' deploy/quickstart.sh --once
-step 'conformance ratchet' judge conformance
-step 'promql.differential' judge differential
+vigie=(--vigie build/release/cli/vigie)
+step 'conformance ratchet' judge conformance "${vigie[@]}"
+step 'promql.differential' judge differential "${vigie[@]}"
+step 'promql.differential_fuzz' judge differential_fuzz "${vigie[@]}"
+# A machine that reaches no registry has no npm package: never a failure.
+step 'promql.lezer' python3 tests/promql/lezer.py \
+  --parses build/release/tests/promql/promql_parses
 
 if [ "$fast" = no ]; then
   # The end-to-end tests are about processes, and those of the rules about
