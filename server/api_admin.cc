@@ -39,7 +39,8 @@ ApiV1::Answer ApiV1::DeleteSeries(const HttpRequest& request,
                                   const Form& form) {
   VIGIE_RETURN_IF_ERROR(CheckEnabled(options_, dependencies_));
   store::DeleteRequest deletion;
-  VIGIE_ASSIGN_OR_RETURN(deletion.selectors, ReadSelectors(form));
+  VIGIE_ASSIGN_OR_RETURN(deletion.selectors,
+                         ReadSelectors(request, form, dependencies_.clock));
   if (deletion.selectors.empty()) {
     return absl::InvalidArgumentError("no match[] parameter provided");
   }

@@ -13,6 +13,7 @@
 #include "server/openmetrics_export.h"
 #include "server/parameters.h"
 #include "server/result_json.h"
+#include "server/selector_deadline.h"
 
 namespace vigie::server {
 namespace {
@@ -23,13 +24,15 @@ struct Listing {
   uint64_t limit = 0;
 };
 
-absl::StatusOr<Listing> ReadListing(const Form& form) {
+absl::StatusOr<Listing> ReadListing(const HttpRequest& request,
+                                    const Form& form, const Clock& clock) {
   Listing listing;
   absl::StatusOr<uint64_t> limit = ParseLimit(form.Get("limit"));
   if (!limit.ok()) return InvalidParameter("limit", limit.status());
   listing.limit = *limit;
   VIGIE_ASSIGN_OR_RETURN(listing.range, ReadTimeRange(form));
-  VIGIE_ASSIGN_OR_RETURN(listing.selectors, ReadSelectors(form));
+  VIGIE_ASSIGN_OR_RETURN(listing.selectors,
+                         ReadSelectors(request, form, clock));
   return listing;
 }
 
@@ -52,9 +55,11 @@ absl::StatusOr<HttpAnswer> AnswerNames(store::NameList list,
 }  // namespace
 
 absl::StatusOr<std::vector<std::vector<Matcher>>> ReadSelectors(
-    const Form& form) {
+    const HttpRequest& request, const Form& form, const Clock& clock) {
   std::vector<std::vector<Matcher>> selectors;
+  const SelectorDeadline deadline(request, clock);
   for (const std::string_view text : form.GetAll("match[]")) {
+    VIGIE_RETURN_IF_ERROR(deadline.Check());
     absl::StatusOr<std::vector<Matcher>> matchers = query::ParseMatchers(text);
     if (!matchers.ok()) {
       return InvalidParameter("match[]", matchers.status());
@@ -92,7 +97,8 @@ absl::StatusOr<TimeRange> ReadTimeRange(const Form& form) {
 }
 
 ApiV1::Answer ApiV1::LabelNames(const HttpRequest& request, const Form& form) {
-  VIGIE_ASSIGN_OR_RETURN(const Listing listing, ReadListing(form));
+  VIGIE_ASSIGN_OR_RETURN(const Listing listing,
+                         ReadListing(request, form, dependencies_.clock));
   ByteAccount account("labels", kListingBytesMax, &listings_);
   VIGIE_ASSIGN_OR_RETURN(store::NameList list,
                          dependencies_.queryable.LabelNames(
@@ -107,7 +113,8 @@ ApiV1::Answer ApiV1::LabelValues(const HttpRequest& request, const Form& form) {
     return absl::InvalidArgumentError(
         fmt::format("invalid label name: {}", Quoted(label)));
   }
-  VIGIE_ASSIGN_OR_RETURN(const Listing listing, ReadListing(form));
+  VIGIE_ASSIGN_OR_RETURN(const Listing listing,
+                         ReadListing(request, form, dependencies_.clock));
   ByteAccount account("label values", kListingBytesMax, &listings_);
   VIGIE_ASSIGN_OR_RETURN(store::NameList list,
                          dependencies_.queryable.LabelValues(
@@ -120,7 +127,8 @@ ApiV1::Answer ApiV1::Series(const HttpRequest& request, const Form& form) {
   if (form.GetAll("match[]").empty()) {
     return absl::InvalidArgumentError("no match[] parameter provided");
   }
-  VIGIE_ASSIGN_OR_RETURN(const Listing listing, ReadListing(form));
+  VIGIE_ASSIGN_OR_RETURN(const Listing listing,
+                         ReadListing(request, form, dependencies_.clock));
   ByteAccount account("series", kListingBytesMax, &listings_);
   bool truncated = false;
   VIGIE_ASSIGN_OR_RETURN(

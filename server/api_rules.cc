@@ -81,7 +81,9 @@ absl::Status ReadPage(const Form& form, RulesRequest* out) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<RulesRequest> ReadRulesRequest(const Form& form) {
+absl::StatusOr<RulesRequest> ReadRulesRequest(const HttpRequest& request,
+                                              const Form& form,
+                                              const Clock& clock) {
   RulesRequest out;
   std::string type(form.Get("type"));
   for (char& c : type) {
@@ -105,7 +107,7 @@ absl::StatusOr<RulesRequest> ReadRulesRequest(const Form& form) {
     out.alerts = !*exclude;
   }
   VIGIE_RETURN_IF_ERROR(ReadPage(form, &out));
-  VIGIE_ASSIGN_OR_RETURN(out.selectors, ReadSelectors(form));
+  VIGIE_ASSIGN_OR_RETURN(out.selectors, ReadSelectors(request, form, clock));
   out.rule_names = form.GetAll("rule_name[]");
   out.groups = form.GetAll("rule_group[]");
   out.files = form.GetAll("file[]");
@@ -253,8 +255,9 @@ bool AppendGroup(const RulesRequest& request, const RuleGroupStatus& group,
 
 }  // namespace
 
-ApiV1::Answer ApiV1::Rules(const HttpRequest&, const Form& form) {
-  VIGIE_ASSIGN_OR_RETURN(const RulesRequest request, ReadRulesRequest(form));
+ApiV1::Answer ApiV1::Rules(const HttpRequest& http, const Form& form) {
+  VIGIE_ASSIGN_OR_RETURN(const RulesRequest request,
+                         ReadRulesRequest(http, form, dependencies_.clock));
   std::vector<RuleGroupStatus> groups;
   if (dependencies_.rules != nullptr) groups = dependencies_.rules->Groups();
   std::string data = "{\"groups\":[";

@@ -102,8 +102,9 @@ absl::StatusOr<Form> ReadForm(const HttpRequest& request,
                               int64_t body_bytes_max);
 
 // The selectors of match[]; each must say something of at least one label.
+// kDeadlineExceeded and kCancelled as of SelectorDeadline.
 absl::StatusOr<std::vector<std::vector<Matcher>>> ReadSelectors(
-    const Form& form);
+    const HttpRequest& request, const Form& form, const Clock& clock);
 
 // `start` and `end`; absent ones leave that end open.
 absl::StatusOr<TimeRange> ReadTimeRange(const Form& form);

@@ -15,6 +15,7 @@
 #include "server/form.h"
 #include "server/json.h"
 #include "server/result_json.h"
+#include "server/selector_deadline.h"
 
 namespace vigie::server {
 namespace {
@@ -270,7 +271,11 @@ HttpAnswer AnswerFederation(const HttpRequest& request,
     return TextError(Prefixed("error parsing form values", status));
   }
   std::vector<std::vector<Matcher>> selectors;
+  const SelectorDeadline deadline(request, dependencies.clock);
   for (const std::string_view text : form.GetAll("match[]")) {
+    if (absl::Status status = deadline.Check(); !status.ok()) {
+      return TextError(status);
+    }
     absl::StatusOr<std::vector<Matcher>> matchers = query::ParseMatchers(text);
     if (!matchers.ok()) return TextError(matchers.status());
     selectors.push_back(*std::move(matchers));

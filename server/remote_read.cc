@@ -15,6 +15,7 @@
 #include "base/strings.h"
 #include "prometheus/remote/read.pb.h"
 #include "server/result_json.h"
+#include "server/selector_deadline.h"
 
 namespace vigie::server {
 namespace {
@@ -139,11 +140,13 @@ class HeldBody final : public BodySource {
 
 class Reader {
  public:
+  // All of them outlive it.
   Reader(const HttpDependencies& dependencies, const HttpOptions& options,
-         std::stop_token stop, ByteAccount& listings)
+         const HttpRequest& request, ByteAccount& listings)
       : dependencies_(dependencies),
         samples_max_(options.remote_read_samples_max),
-        stop_(std::move(stop)),
+        stop_(request.stop),
+        request_(request),
         account_("remote read (http.remote_read_bytes_max)",
                  options.remote_read_bytes_max, &listings),
         held_(account_) {
@@ -173,7 +176,9 @@ class Reader {
         Matcher::Type::kEqual, Matcher::Type::kNotEqual, Matcher::Type::kRegex,
         Matcher::Type::kNotRegex};
     std::vector<Matcher> matchers;
+    const SelectorDeadline deadline(request_, dependencies_.clock);
     for (const wire::LabelMatcher& matcher : query.matchers()) {
+      VIGIE_RETURN_IF_ERROR(deadline.Check());
       const auto type = static_cast<size_t>(matcher.type());
       if (type >= std::size(kTypes)) {
         return absl::InvalidArgumentError("invalid matcher type");
@@ -254,6 +259,7 @@ class Reader {
   const HttpDependencies& dependencies_;
   const int64_t samples_max_;
   const std::stop_token stop_;
+  const HttpRequest& request_;
   Pairs external_labels_;
   ByteAccount account_;
   Held held_;
@@ -305,7 +311,7 @@ HttpAnswer AnswerRemoteRead(const HttpRequest& request,
       ParseRequest(request, options.body_bytes_max);
   if (!read.ok()) return TextError(read.status());
   absl::StatusOr<std::string> body =
-      Reader(dependencies, options, request.stop, listings).Answer(*read);
+      Reader(dependencies, options, request, listings).Answer(*read);
   if (!body.ok()) return TextError(body.status());
   auto source = std::make_unique<HeldBody>(*std::move(body), listings);
   if (absl::Status status = source->Charge(); !status.ok()) {

@@ -84,6 +84,10 @@ HOSTILE = {
     "a matcher for each of many": (
         "series", {"match[]": ['{i=~".*a.*b.*c.*"}'] * 11_000},
         {400: "parameters"}),
+    "thousands of costly expressions in a listing": (
+        "series", {"match[]": [f'x{{i=~"\\\\pL{{250}}{i}"}}'
+                               for i in range(5_000)]},
+        {503: "selectors took longer"}),
     "11 001 points": ("query_range", LONG | {"query": "x", "start": NOW - 11_001},
                       {400: "11,000 points"}),
     "years at a millisecond": (

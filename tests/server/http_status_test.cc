@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "server/selector_deadline.h"
 #include "tests/server/http_frontend_fixture.h"
 
 namespace vigie::server {
@@ -116,6 +117,21 @@ TEST_F(HttpTargetsMetadataTest, ExplainsBadParameters) {
   EXPECT_THAT(Get("/api/v1/targets/metadata?match_target={").body,
               AllOf(HasSubstr("bad_data"),
                     HasSubstr(R"(invalid parameter \"match_target\")")));
+}
+
+TEST(SelectorDeadlineTest, EndsWhatTakesTooLongOrNobodyWaitsFor) {
+  testing::SimulatedClock clock{kNowMs};
+  std::stop_source client;
+  HttpRequest request;
+  request.stop = client.get_token();
+  const SelectorDeadline deadline(request, clock);
+
+  clock.AdvanceMs(kSelectorsNsMax / 1'000'000);
+  EXPECT_EQ(deadline.Check(), absl::OkStatus());
+  clock.AdvanceMs(1);
+  EXPECT_EQ(deadline.Check().code(), absl::StatusCode::kDeadlineExceeded);
+  client.request_stop();
+  EXPECT_EQ(deadline.Check().code(), absl::StatusCode::kCancelled);
 }
 
 }  // namespace
