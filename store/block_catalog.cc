@@ -281,6 +281,7 @@ void BlockCatalog::Rebuild() {
     place.samples = cold->samples;
     place.chunks = cold->chunks;
     place.bytes = cold->bytes;
+    place.longest_ms = cold->longest_ms;
   }
   std::map<std::pair<int32_t, bool>, BlockPlace> places;
   for (const auto& [at, row] : rows_) {  // by window, then seal
@@ -296,6 +297,7 @@ void BlockCatalog::Rebuild() {
     place.samples += row.samples;
     place.chunks += row.chunks;
     place.bytes += row.bytes;
+    place.longest_ms = std::max(place.longest_ms, row.longest_ms);
   }
   for (auto& [at, place] : places) {
     view->days[DayOfWindow(at.first)].push_back(std::move(place));

@@ -39,6 +39,7 @@ struct BlockPlace {
   uint64_t samples = 0;
   uint64_t chunks = 0;
   uint64_t bytes = 0;
+  uint64_t longest_ms = 0;  // of its chunks
 
   TimeRange range() const { return {start_ms, end_ms}; }
 };

@@ -289,7 +289,15 @@ class Snapshot final : public BlockSnapshot {
                          std::vector<StoredChunk>* chunks,
                          std::vector<std::string>* warnings) const {
     Iterator it = TakeIterator(*place.family);
-    for (it->Seek(prefix); it->Valid() && it->key().starts_with(prefix);
+    // What begins before it ends before the range does.
+    const int64_t first_ms =
+        std::max(place.start_ms,
+                 range.min_ms < place.start_ms
+                     ? place.start_ms
+                     : range.min_ms - static_cast<int64_t>(place.longest_ms));
+    const std::string first =
+        ChunkKey(prefix, static_cast<uint32_t>(first_ms - place.start_ms), 0);
+    for (it->Seek(first); it->Valid() && it->key().starts_with(prefix);
          it->Next()) {
       const auto key =
           ParseChunkKey(ToView(it->key()).substr(place.prefix.size()));

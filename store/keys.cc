@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 #include "base/check.h"
@@ -122,6 +123,7 @@ std::string EncodeSealedWindow(const SealedWindow& row) {
   PutVarint(row.samples, &value);
   PutVarint(row.chunks, &value);
   PutVarint(row.bytes, &value);
+  PutVarint(row.longest_ms, &value);
   return value;
 }
 
@@ -140,6 +142,7 @@ std::string EncodeColdDay(const ColdDay& row) {
   PutVarint(row.samples, &value);
   PutVarint(row.chunks, &value);
   PutVarint(row.bytes, &value);
+  PutVarint(row.longest_ms, &value);
   return value;
 }
 
@@ -164,6 +167,9 @@ absl::StatusOr<WindowsRow> ParseWindowsRow(std::string_view key,
       row.day.samples = in.Varint();
       row.day.chunks = in.Varint();
       row.day.bytes = in.Varint();
+      if (!in.empty()) {
+        row.day.longest_ms = std::min<uint64_t>(in.Varint(), kDayMs);
+      }
       break;
     case 'h':
       row.kind = WindowsRow::Kind::kSealedWindow;
@@ -173,6 +179,9 @@ absl::StatusOr<WindowsRow> ParseWindowsRow(std::string_view key,
       row.window.samples = in.Varint();
       row.window.chunks = in.Varint();
       row.window.bytes = in.Varint();
+      if (!in.empty()) {
+        row.window.longest_ms = std::min<uint64_t>(in.Varint(), kWindowMs);
+      }
       break;
     case 'g':
       row.kind = WindowsRow::Kind::kNextGeneration;

@@ -56,6 +56,8 @@ struct SealedWindow {  // a row a window and seal
   uint64_t samples = 0;
   uint64_t chunks = 0;
   uint64_t bytes = 0;  // of files, about
+  // No chunk has more from its first to its last sample.
+  uint64_t longest_ms = kWindowMs;
 };
 struct ColdDay {  // a row a merged day, and one for each of its rollups
   int32_t day = 0;
@@ -64,6 +66,7 @@ struct ColdDay {  // a row a merged day, and one for each of its rollups
   uint64_t samples = 0;  // or buckets
   uint64_t chunks = 0;
   uint64_t bytes = 0;
+  uint64_t longest_ms = kDayMs;  // likewise
 };
 inline constexpr std::string_view kNextGenerationKey = "g";
 std::string SealedWindowKey(int32_t window, uint32_t seal);

@@ -162,6 +162,7 @@ class DayMerge {
       merged_[i].samples = writers_[i]->samples();
       merged_[i].chunks = writers_[i]->chunks();
       merged_[i].bytes = writers_[i]->bytes();
+      merged_[i].longest_ms = writers_[i]->longest_ms();
     }
     if (options_.left_out) {
       for (const auto& [tenant, newest_ms] : left_out_) {

@@ -83,6 +83,9 @@ absl::Status PlaceWriter::Add(std::string_view tenant, uint32_t metric_hash,
     VIGIE_RETURN_IF_ERROR(chunks_->Put(ChunkKey(series, start, seal_), bytes));
     ++count_;
     samples_ += stop - begin;
+    longest_ms_ =
+        std::max(longest_ms_, static_cast<uint64_t>(samples.times_ms[stop - 1] -
+                                                    samples.times_ms[begin]));
     begin = stop;
   }
   return absl::OkStatus();

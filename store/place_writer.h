@@ -46,6 +46,8 @@ class PlaceWriter final : private TimeColumnSink {
   uint64_t samples() const { return samples_; }
   uint64_t chunks() const { return count_; }
   uint64_t bytes() const;
+  // Of the chunks that Add cut, from the first to the last sample of one.
+  uint64_t longest_ms() const { return longest_ms_; }
 
  private:
   uint32_t Intern(std::string_view packed) override;
@@ -76,6 +78,7 @@ class PlaceWriter final : private TimeColumnSink {
 
   uint64_t samples_ = 0;
   uint64_t count_ = 0;
+  uint64_t longest_ms_ = 0;
 };
 
 // The files of a seal and the rows of table `windows` among them.

@@ -193,7 +193,8 @@ class SealWriter {
   absl::Status Finish(int32_t window, bool late, PlaceWriter& writer) {
     if (!late) VIGIE_RETURN_IF_ERROR(writer.Finish());
     out_.windows.push_back({window, seal_, late, writer.samples(),
-                            writer.chunks(), writer.bytes()});
+                            writer.chunks(), writer.bytes(),
+                            writer.longest_ms()});
     return absl::OkStatus();
   }
 

@@ -234,5 +234,61 @@ TEST_F(StoreQueryTest, ADamagedBlockIsNamedAndOtherSeriesAreServed) {
   EXPECT_GT(lost, 0u);
 }
 
+// A read begins behind the chunks that end before it: whatever their lengths
+// are, sealed and merged, no sample may be missed.
+TEST_F(StoreQueryTest, EveryRangeFindsItsSamplesAmongChunksOfEveryLength) {
+  constexpr uint32_t kSeed = 11;
+  SCOPED_TRACE(kSeed);
+  options_.store.chunk_samples_max = 40;
+  Open();
+  std::mt19937_64 random(kSeed);
+  const int64_t day_ms = DayStartMs(DayOf(kNowMs) - 1);
+  clock_.AdvanceMs(day_ms + 1000 - kNowMs);
+  std::map<int64_t, uint64_t> written;
+  int64_t time_ms = day_ms;
+  for (int seal = 0; seal < 12; ++seal) {
+    std::vector<Sample> samples;
+    const auto add = [&](int64_t at_ms) {
+      const double value = static_cast<double>(random() % 1000);
+      if (written.try_emplace(at_ms, BitsOf(value)).second) {
+        samples.push_back({at_ms, value});
+      }
+    };
+    const int64_t step_ms = int64_t{1000} << random() % 8;
+    for (uint64_t i = random() % 90 + 1; i > 0; --i) {
+      time_ms += step_ms;
+      add(time_ms);
+      if (random() % 8 == 0) {
+        add(std::max(day_ms,
+                     time_ms - 1 - static_cast<int64_t>(random() % 600'000)));
+      }
+    }
+    clock_.AdvanceMs(time_ms - clock_.NowMs());
+    ASSERT_EQ(Append(SeriesNamed("m"), samples).floats_accepted,
+              samples.size());
+    ASSERT_THAT(store_->Seal(), IsOk());
+  }
+  const auto check_all = [&] {
+    for (int round = 0; round < 200; ++round) {
+      const int64_t first =
+          day_ms + static_cast<int64_t>(random() % 14'400'000);
+      const TimeRange range{first, first + (int64_t{1} << random() % 24)};
+      std::map<int64_t, uint64_t> expected(written.lower_bound(range.min_ms),
+                                           written.upper_bound(range.max_ms));
+      const Contents found = Query(range);
+      const auto it = found.find(SeriesNamed("m"));
+      const auto samples =
+          it == found.end() ? std::map<int64_t, uint64_t>() : it->second;
+      EXPECT_EQ(samples, expected) << range.min_ms << " to " << range.max_ms;
+    }
+  };
+  check_all();
+  Open();  // what a window's row says of its chunks is read again
+  check_all();
+  clock_.AdvanceMs(3 * kDayMs);
+  ASSERT_THAT(store_->Compact({}), IsOk());
+  check_all();
+}
+
 }  // namespace
 }  // namespace vigie::store
