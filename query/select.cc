@@ -132,7 +132,7 @@ class SeriesReader {
 
   absl::Status Begin(size_t number) {
     VIGIE_RETURN_IF_ERROR(context_.Check());
-    samples_ = snapshot_->Samples(number);
+    snapshot_->Reuse(number, &samples_);
     labels_ = &snapshot_->labels(number);
     ++context_.stats.series_read;
     return absl::OkStatus();
@@ -281,7 +281,7 @@ class SelectedRun final : public RunLeaf {
           context_.options.experimental && !batch->starts_ms.empty();
       if (batch->kind == store::SampleKind::kFloat && !starts) {
         resets_.Begin();
-        VIGIE_RETURN_IF_ERROR(run->AddFloats(batch->times_ms, batch->values));
+        VIGIE_RETURN_IF_ERROR(run->AddFloats(&batch->times_ms, &batch->values));
         continue;
       }
       for (size_t i = 0; i < batch->times_ms.size(); ++i) {

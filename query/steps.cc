@@ -26,6 +26,21 @@ absl::Status CheckSteps(int64_t steps) {
                   steps, kStepsMax));
 }
 
+bool AnyStaleMarker(const std::vector<double>& values) {
+  // Most have none: looks at several at once.
+  constexpr size_t kAtOnce = 16;
+  size_t i = 0;
+  for (; i + kAtOnce <= values.size(); i += kAtOnce) {
+    int any = 0;
+    for (size_t j = 0; j < kAtOnce; ++j) {
+      any |= IsStaleMarker(values[i + j]) ? 1 : 0;
+    }
+    if (any != 0) return true;
+  }
+  return std::any_of(values.begin() + static_cast<std::ptrdiff_t>(i),
+                     values.end(), IsStaleMarker);
+}
+
 }  // namespace
 
 int64_t BytesOf(const FloatHistogram& h) {
@@ -143,17 +158,22 @@ absl::Status SampleRun::AddFloat(int64_t time_ms, double value,
   return absl::OkStatus();
 }
 
-absl::Status SampleRun::AddFloats(const std::vector<int64_t>& times_ms,
-                                  const std::vector<double>& values) {
-  VIGIE_RETURN_IF_ERROR(Reserve(times_ms.size()));
-  if (std::none_of(values.begin(), values.end(), IsStaleMarker)) {
-    times_.insert(times_.end(), times_ms.begin(), times_ms.end());
-    values_.insert(values_.end(), values.begin(), values.end());
+absl::Status SampleRun::AddFloats(std::vector<int64_t>* times_ms,
+                                  std::vector<double>* values) {
+  VIGIE_RETURN_IF_ERROR(Reserve(times_ms->size()));
+  if (!AnyStaleMarker(*values)) {
+    if (times_.empty()) {
+      times_.swap(*times_ms);
+      values_.swap(*values);
+    } else {
+      times_.insert(times_.end(), times_ms->begin(), times_ms->end());
+      values_.insert(values_.end(), values->begin(), values->end());
+    }
   } else {
-    for (size_t i = 0; i < times_ms.size(); ++i) {
-      if (IsStaleMarker(values[i])) continue;
-      times_.push_back(times_ms[i]);
-      values_.push_back(values[i]);
+    for (size_t i = 0; i < times_ms->size(); ++i) {
+      if (IsStaleMarker((*values)[i])) continue;
+      times_.push_back((*times_ms)[i]);
+      values_.push_back((*values)[i]);
     }
   }
   if (!starts_.empty()) starts_.resize(times_.size());

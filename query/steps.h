@@ -139,9 +139,10 @@ class SampleRun {
  public:
   void Clear(ByteAccount* account, Labels labels, bool drop_name);
   absl::Status AddFloat(int64_t time_ms, double value, int64_t start_ms);
-  // Those of them that are not staleness markers; starts unknown.
-  absl::Status AddFloats(const std::vector<int64_t>& times_ms,
-                         const std::vector<double>& values);
+  // Those of them that are not staleness markers; starts unknown. What is in
+  // the vectors afterwards is of no use.
+  absl::Status AddFloats(std::vector<int64_t>* times_ms,
+                         std::vector<double>* values);
   absl::Status AddHistogram(int64_t time_ms, HistogramRef histogram,
                             int64_t start_ms);
 

@@ -23,6 +23,7 @@ namespace vigie::store {
 namespace {
 
 constexpr size_t kIdleIteratorsMax = 4;  // a family
+constexpr size_t kCursorPlacesMax = 40;
 constexpr size_t kColumnBytesMax = 8 << 20;
 
 std::string_view ToView(const rocksdb::Slice& s) {
@@ -101,6 +102,10 @@ class Snapshot final : public BlockSnapshot {
     tables_.db().ReleaseSnapshot(snapshot_);
   }
 
+  std::unique_ptr<BlockCursor> NewCursor() const override {
+    return std::make_unique<Cursor>(*this);
+  }
+
   std::vector<int32_t> Days(const TimeRange& range) const override {
     std::vector<int32_t> days;
     if (range.empty()) return days;
@@ -118,7 +123,7 @@ class Snapshot final : public BlockSnapshot {
 
   absl::Status Read(int32_t day, std::string_view tenant, uint32_t metric_hash,
                     uint64_t series_id, const TimeRange& range,
-                    std::vector<StoredChunk>* chunks,
+                    BlockCursor* cursor, std::vector<StoredChunk>* chunks,
                     std::vector<std::string>* warnings) const override {
     const auto places = view_->days.find(day);
     if (places == view_->days.end()) return absl::OkStatus();
@@ -126,8 +131,9 @@ class Snapshot final : public BlockSnapshot {
       if (!place.range().Overlaps(range)) continue;
       const std::string prefix =
           SeriesPrefix(place.prefix, tenant, metric_hash, series_id);
-      VIGIE_RETURN_IF_ERROR(
-          ReadPlace(place, prefix, series_id, range, chunks, warnings));
+      VIGIE_RETURN_IF_ERROR(ReadPlace(place, prefix, series_id, range,
+                                      static_cast<Cursor*>(cursor), chunks,
+                                      warnings));
     }
     return absl::OkStatus();
   }
@@ -148,16 +154,19 @@ class Snapshot final : public BlockSnapshot {
     return absl::OkStatus();
   }
 
+  absl::StatusOr<bool> Append(std::string_view tenant, const StoredChunk& chunk,
+                              SampleColumns* samples) const override {
+    if (MayBeDeleted(tenant, chunk)) return false;
+    Columns columns(*this, *chunk.place, chunk.seal);
+    const auto appended = AppendChunk(chunk.bytes, &columns, samples);
+    if (!appended.ok()) return Prefixed(NameOf(chunk), appended.status());
+    return *appended;
+  }
+
   absl::Status DecodeNewest(std::string_view tenant, const StoredChunk& chunk,
                             int64_t max_ms,
                             SampleColumns* samples) const override {
-    const bool deleted =
-        std::any_of(view_->tombstones.begin(), view_->tombstones.end(),
-                    [&](const auto& one) {
-                      return Covers(*one.second, tenant, chunk.series_id,
-                                    chunk.place->cold.get(), chunk.seal);
-                    });
-    if (!deleted) {
+    if (!MayBeDeleted(tenant, chunk)) {
       Columns columns(*this, *chunk.place, chunk.seal);
       const auto newest = ReadNewestFloat(chunk.bytes, max_ms, &columns);
       if (!newest.ok()) return Prefixed(NameOf(chunk), newest.status());
@@ -277,6 +286,14 @@ class Snapshot final : public BlockSnapshot {
  private:
   using Iterator = std::unique_ptr<rocksdb::Iterator>;
 
+  bool MayBeDeleted(std::string_view tenant, const StoredChunk& chunk) const {
+    return std::any_of(view_->tombstones.begin(), view_->tombstones.end(),
+                       [&](const auto& one) {
+                         return Covers(*one.second, tenant, chunk.series_id,
+                                       chunk.place->cold.get(), chunk.seal);
+                       });
+  }
+
   static std::string NameOf(const StoredChunk& chunk) {
     return fmt::format("blocks: {}: series {}, chunk of {} to {}",
                        chunk.place->family->name(), chunk.series_id,
@@ -284,11 +301,47 @@ class Snapshot final : public BlockSnapshot {
                        FormatTimeMs(chunk.header.last_ms));
   }
 
+  // An iterator a place: it is left at what follows a series, which is the
+  // next one more often than not.
+  class Cursor final : public BlockCursor {
+   public:
+    struct Place {
+      const BlockPlace* place = nullptr;
+      Iterator it;
+      bool at_next = false;  // at the first chunk of a series
+    };
+
+    explicit Cursor(const Snapshot& snapshot) : snapshot_(snapshot) {}
+
+    Place& At(const BlockPlace& place) {
+      for (Place& known : places_) {
+        if (known.place == &place) return known;
+      }
+      if (places_.size() < kCursorPlacesMax) {
+        places_.emplace_back();
+      } else {
+        // The one that was opened first.
+        std::rotate(places_.begin(), places_.begin() + 1, places_.end());
+      }
+      places_.back() = {&place, snapshot_.NewIterator(*place.family), false};
+      return places_.back();
+    }
+    void Forget(const BlockPlace& place) {
+      std::erase_if(places_,
+                    [&](const Place& one) { return one.place == &place; });
+    }
+
+   private:
+    const Snapshot& snapshot_;
+    std::vector<Place> places_;
+  };
+
   absl::Status ReadPlace(const BlockPlace& place, const std::string& prefix,
                          uint64_t series_id, const TimeRange& range,
-                         std::vector<StoredChunk>* chunks,
+                         Cursor* cursor, std::vector<StoredChunk>* chunks,
                          std::vector<std::string>* warnings) const {
-    Iterator it = TakeIterator(*place.family);
+    Cursor::Place& at = cursor->At(place);
+    rocksdb::Iterator* const it = at.it.get();
     // What begins before it ends before the range does.
     const int64_t first_ms =
         std::max(place.start_ms,
@@ -297,8 +350,17 @@ class Snapshot final : public BlockSnapshot {
                      : range.min_ms - static_cast<int64_t>(place.longest_ms));
     const std::string first =
         ChunkKey(prefix, static_cast<uint32_t>(first_ms - place.start_ms), 0);
-    for (it->Seek(first); it->Valid() && it->key().starts_with(prefix);
-         it->Next()) {
+    // Only if it stands there already: a step from one file of cold days into
+    // another may end without an error, a seek does not.
+    const bool there = std::exchange(at.at_next, false) && it->Valid() &&
+                       it->key().starts_with(prefix) &&
+                       it->key().compare(first) >= 0;
+    if (!there) it->Seek(first);
+    for (; it->Valid(); it->Next()) {
+      if (!it->key().starts_with(prefix)) {
+        at.at_next = true;
+        break;
+      }
       const auto key =
           ParseChunkKey(ToView(it->key()).substr(place.prefix.size()));
       auto header = ReadChunkHeader(ToView(it->value()));
@@ -321,10 +383,8 @@ class Snapshot final : public BlockSnapshot {
       chunk.bytes = ToView(it->value());
     }
     const rocksdb::Status status = it->status();
-    if (status.ok()) {
-      GiveBack(*place.family, std::move(it));
-      return absl::OkStatus();
-    }
+    if (status.ok()) return absl::OkStatus();
+    cursor->Forget(place);
     if (!IsDamage(status)) return FromRocks(status, place.family->name());
     warnings->push_back(
         fmt::format("blocks: {}: samples {} may be missing: {}{}",
@@ -426,6 +486,9 @@ class Snapshot final : public BlockSnapshot {
         return it;
       }
     }
+    return NewIterator(family);
+  }
+  Iterator NewIterator(const Family& family) const {
     rocksdb::ReadOptions options;
     options.snapshot = snapshot_;
     return Iterator(tables_.db().NewIterator(options, family.handle()));

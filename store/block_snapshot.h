@@ -35,9 +35,19 @@ struct MergedTenant {
   int64_t resolution_ms = 0;
 };
 
+// Where a reader is. It costs more to make than to move, most of all to the
+// series behind the last one. Of one thread, and of one snapshot, which
+// outlives it.
+class BlockCursor {
+ public:
+  virtual ~BlockCursor() = default;
+};
+
 class BlockSnapshot {
  public:
   virtual ~BlockSnapshot() = default;
+
+  virtual std::unique_ptr<BlockCursor> NewCursor() const = 0;
 
   // The days that have something in `range`, rollups included, ascending.
   virtual std::vector<int32_t> Days(const TimeRange& range) const = 0;
@@ -48,7 +58,7 @@ class BlockSnapshot {
   // which time. kUnavailable if the disk refuses.
   virtual absl::Status Read(int32_t day, std::string_view tenant,
                             uint32_t metric_hash, uint64_t series_id,
-                            const TimeRange& range,
+                            const TimeRange& range, BlockCursor* cursor,
                             std::vector<StoredChunk>* chunks,
                             std::vector<std::string>* warnings) const = 0;
 
@@ -57,7 +67,13 @@ class BlockSnapshot {
   virtual absl::Status Decode(std::string_view tenant, const StoredChunk& chunk,
                               SampleColumns* samples) const = 0;
 
-  // The same, but of floats the newest up to `max_ms` may be the only one.
+  // Appends them instead, if they are floats behind floats, none with a start
+  // time and none deleted; false, and nothing appended, otherwise.
+  virtual absl::StatusOr<bool> Append(std::string_view tenant,
+                                      const StoredChunk& chunk,
+                                      SampleColumns* samples) const = 0;
+
+  // As Decode, but of floats the newest up to `max_ms` may be the only one.
   virtual absl::Status DecodeNewest(std::string_view tenant,
                                     const StoredChunk& chunk, int64_t max_ms,
                                     SampleColumns* samples) const = 0;

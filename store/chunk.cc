@@ -212,20 +212,23 @@ absl::StatusOr<TimesOf> TakeTimes(ByteReader* in, const ChunkHeader& header,
   return times;
 }
 
+// Appends.
 absl::Status TakeTimes(ByteReader* in, const ChunkHeader& header,
                        TimeColumnSource* source,
                        std::vector<int64_t>* times_ms) {
   VIGIE_ASSIGN_OR_RETURN(const TimesOf times, TakeTimes(in, header, source));
-  times_ms->resize(times.samples);
+  const size_t before = times_ms->size();
+  times_ms->resize(before + times.samples);
+  int64_t* const out = times_ms->data() + before;
   if (times.offsets == nullptr) {
     for (size_t i = 0; i < times.samples; ++i) {
-      (*times_ms)[i] = static_cast<int64_t>(times.first + times.step * i);
+      out[i] = static_cast<int64_t>(times.first + times.step * i);
     }
     return absl::OkStatus();
   }
   const TimeOffsets& offsets = *times.offsets;
   for (size_t i = 0; i < times.samples; ++i) {
-    (*times_ms)[i] = static_cast<int64_t>(times.first + offsets[i]);
+    out[i] = static_cast<int64_t>(times.first + offsets[i]);
   }
   return absl::OkStatus();
 }
@@ -417,6 +420,35 @@ absl::Status DecodeChunk(std::string_view bytes, TimeColumnSource* source,
 
 absl::Status DecodeChunk(std::string_view bytes, SampleColumns* samples) {
   return DecodeChunk(bytes, nullptr, samples);
+}
+
+absl::StatusOr<bool> AppendChunk(std::string_view bytes,
+                                 TimeColumnSource* source,
+                                 SampleColumns* samples) {
+  ByteReader in(bytes);
+  ChunkStatistics statistics;
+  VIGIE_ASSIGN_OR_RETURN(const Header header,
+                         TakeHeaderAndStatistics(&in, &statistics));
+  if (samples->kind != SampleKind::kFloat || !samples->starts_ms.empty() ||
+      header.chunk.kind != SampleKind::kFloat || header.has_starts) {
+    return false;
+  }
+  const size_t before = samples->size();
+  const auto take = [&]() -> absl::Status {
+    VIGIE_RETURN_IF_ERROR(
+        TakeTimes(&in, header.chunk, source, &samples->times_ms));
+    samples->values.resize(samples->size());
+    if (!DecodeDoubles(&in, std::span(samples->values).subspan(before))) {
+      return Damaged("values are damaged");
+    }
+    if (!in.empty()) return Damaged("bytes after the last column");
+    return absl::OkStatus();
+  };
+  const absl::Status status = take();
+  if (status.ok()) return true;
+  samples->times_ms.resize(before);
+  samples->values.resize(before);
+  return status;
 }
 
 }  // namespace vigie::store

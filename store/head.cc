@@ -287,7 +287,9 @@ absl::Status Head::ApplyRest(LogPosition position, const BatchRecord& record) {
 }
 
 void Head::Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const {
-  const SeriesPage& page = *pages_.Find(id);
+  const SeriesPage* const found = pages_.Find(id);
+  if (found == nullptr) return;
+  const SeriesPage& page = *found;
   const size_t slot = SlotOf(id);
   if (page.frozen != nullptr && page.frozen->epoch > published_epoch_ &&
       page.frozen->open != nullptr) {
@@ -296,8 +298,8 @@ void Head::Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const {
   if (page.open != nullptr) page.open->Read(slot, range, runs);
 }
 
-bool Head::ReadNewest(uint64_t id, const TimeRange& range,
-                      SampleRuns* runs) const {
+std::optional<Sample> Head::ReadNewest(uint64_t id,
+                                       const TimeRange& range) const {
   const SeriesPage& page = *pages_.Find(id);
   const size_t slot = SlotOf(id);
   const int64_t newest_ms = page.series[slot].newest_ms;
@@ -306,15 +308,14 @@ bool Head::ReadNewest(uint64_t id, const TimeRange& range,
   if (page.open == nullptr || newest_ms <= blocks_newest_ms_ ||
       (page.frozen != nullptr && page.frozen->epoch > published_epoch_) ||
       newest_ms < range.min_ms || newest_ms > range.max_ms) {
-    return false;
+    return std::nullopt;
   }
   const OpenChunk& chunk = page.open->chunks[slot];
   if (chunk.empty() || chunk.last_time_ms() != newest_ms ||
       chunk.last_kind() != SampleKind::kFloat || chunk.last_start_ms() != 0) {
-    return false;
+    return std::nullopt;
   }
-  runs->emplace_back().PushBack(newest_ms, chunk.last_value(), 0);
-  return true;
+  return Sample{newest_ms, chunk.last_value()};
 }
 
 const std::vector<Exemplar>* Head::ExemplarsOf(uint64_t id) const {

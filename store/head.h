@@ -140,11 +140,13 @@ class Head {
                ? nullptr
                : &page->series[SlotOf(id)];
   }
-  // Appends the samples of a series within `range`, in order.
+  // Appends the samples of a series within `range`, in order; none if it left.
   void Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const;
-  // Appends only the newest, if it is a float without start time, lies within
-  // `range`, and the head knows that nothing is newer; false otherwise.
-  bool ReadNewest(uint64_t id, const TimeRange& range, SampleRuns* runs) const;
+  // The newest, if it is a float without start time, lies within `range`, and
+  // the head knows that nothing is newer.
+  std::optional<Sample> ReadNewest(uint64_t id, const TimeRange& range) const;
+  // The last seal whose samples Read leaves to the blocks.
+  uint64_t published() const { return published_epoch_; }
   // Null if it has none.
   const std::vector<Exemplar>* ExemplarsOf(uint64_t id) const;
   // The number of a tenant, as in SeriesPage; one that nothing has if there

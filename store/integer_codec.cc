@@ -175,26 +175,29 @@ void PutBits(std::span<const uint64_t> differences, const Frame& frame,
   std::memcpy(at, &word, (filled + 7) / 8);
 }
 
-void TakeBits(std::string_view bytes, int width, uint64_t base,
-              std::span<uint64_t> out) {
+// Calls `take` with i and the `i`th integer of `width` bits, from `first` to
+// before `end`.
+template <class Take>
+void VisitBits(std::string_view bytes, int width, size_t first, size_t end,
+               Take take) {
   const uint64_t mask = Mask(width);
   const auto* const from = reinterpret_cast<const unsigned char*>(bytes.data());
-  size_t i = 0;
+  size_t i = first;
   if (width <= 57) {
     // As long as 8 bytes can be read at the place of a value.
     const size_t whole =
         bytes.size() < 8
             ? 0
             : ((bytes.size() - 8) * 8 + 7) / static_cast<size_t>(width) + 1;
-    const size_t safe = std::min(whole, out.size());
-    size_t bit = 0;
+    const size_t safe = std::min(whole, end);
+    size_t bit = first * static_cast<size_t>(width);
     for (; i < safe; ++i, bit += static_cast<size_t>(width)) {
       uint64_t word;
       std::memcpy(&word, from + (bit >> 3), 8);
-      out[i] = ((word >> (bit & 7)) & mask) + base;
+      take(i, (word >> (bit & 7)) & mask);
     }
   }
-  for (; i < out.size(); ++i) {
+  for (; i < end; ++i) {
     const size_t bit = i * static_cast<size_t>(width);
     const size_t size = std::min<size_t>(9, bytes.size() - (bit >> 3));
     uint64_t word = 0;
@@ -203,7 +206,7 @@ void TakeBits(std::string_view bytes, int width, uint64_t base,
     if (size == 9 && (bit & 7) != 0) {
       word |= static_cast<uint64_t>(from[(bit >> 3) + 8]) << (64 - (bit & 7));
     }
-    out[i] = (word & mask) + base;
+    take(i, word & mask);
   }
 }
 
@@ -311,6 +314,10 @@ void Write(uint64_t first_value, uint64_t factor, const Plan& plan,
   if (frame.width > 0) PutBits(left, frame, out);
 }
 
+std::string_view TakePacked(ByteReader* in, size_t size, int width) {
+  return in->Bytes((size * static_cast<size_t>(width) + 7) / 8);
+}
+
 // The first of `size` differences, base and patches included.
 bool TakeLeft(ByteReader* in, uint8_t head, int width, uint64_t base,
               size_t size, std::span<uint64_t> left) {
@@ -322,10 +329,10 @@ bool TakeLeft(ByteReader* in, uint8_t head, int width, uint64_t base,
   if (width == 0) {
     std::fill(left.begin(), left.end(), base);
   } else {
-    const std::string_view bytes =
-        in->Bytes((size * static_cast<size_t>(width) + 7) / 8);
+    const std::string_view bytes = TakePacked(in, size, width);
     if (!in->ok()) return false;
-    TakeBits(bytes, width, base, left);
+    VisitBits(bytes, width, 0, left.size(),
+              [&](size_t i, uint64_t packed) { left[i] = packed + base; });
   }
   size_t next = 0;
   for (size_t i = 0; i < patches.gaps.size(); ++i) {
@@ -400,25 +407,103 @@ void Encode(std::span<const uint64_t> column, bool inner, std::string* out) {
       inner, out);
 }
 
+// What stands before the differences.
+struct ColumnHead {
+  uint8_t byte = 0;
+  uint8_t order = 0;
+  int width = 0;
+  uint64_t value = 0;  // the first
+  uint64_t factor = 1;
+  uint64_t first = 0;  // of order 2 the first difference, of a line the slope
+  uint64_t base = 0;
+};
+
+bool TakeHead(ByteReader* in, bool inner, ColumnHead* head) {
+  head->byte = in->Byte();
+  head->order = head->byte & kOrderMask;
+  head->width = (head->byte & kHasWidth) != 0 ? in->Byte() : 0;
+  head->value = static_cast<uint64_t>(in->ZigzagVarint());
+  if ((head->byte & kHasFactor) != 0) head->factor = in->Varint();
+  if (head->order >= 2) {
+    head->first = static_cast<uint64_t>(in->ZigzagVarint()) * head->factor;
+  }
+  head->base = static_cast<uint64_t>(in->ZigzagVarint());
+  return in->ok() && head->byte < kHeadEnd && head->width <= 64 &&
+         !(inner && (head->byte & kPackedPatches) != 0);
+}
+
+// The sum of the differences in [begin, end) of `size`, each times `weight` of
+// its index: no difference waits for the one before it.
+template <class Weight>
+bool SumLeft(ByteReader* in, const ColumnHead& head, size_t size, size_t begin,
+             size_t end, Weight weight, uint64_t* sum) {
+  Patches patches;
+  if ((head.byte & kHasPatches) != 0 &&
+      !TakePatches(in, (head.byte & kPackedPatches) != 0, size, &patches)) {
+    return false;
+  }
+  uint64_t total = 0;
+  if (head.width == 0) {
+    for (size_t i = begin; i < end; ++i) total += weight(i) * head.base;
+  } else {
+    const std::string_view bytes = TakePacked(in, size, head.width);
+    if (!in->ok()) return false;
+    VisitBits(bytes, head.width, begin, end, [&](size_t i, uint64_t packed) {
+      total += weight(i) * (packed + head.base);
+    });
+  }
+  size_t next = 0;
+  for (size_t i = 0; i < patches.gaps.size(); ++i) {
+    if (patches.gaps[i] >= size - next) return false;
+    next += patches.gaps[i];
+    if (next >= begin && next < end && head.width < 64) {
+      total += weight(next) * (patches.aboves[i] << head.width);
+    }
+    ++next;
+  }
+  *sum = total;
+  return in->ok();
+}
+
+bool DecodeAt(ByteReader* in, size_t size, size_t at, uint64_t* value) {
+  ColumnHead head;
+  if (!TakeHead(in, false, &head)) return false;
+  const size_t left = size - std::min(FirstLeft(head.order), size);
+  const auto once = [](size_t) { return uint64_t{1}; };
+  uint64_t sum = 0;
+  switch (head.order) {
+    case 1:
+      if (!SumLeft(in, head, left, 0, at, once, &sum)) return false;
+      break;
+    case 2: {
+      const size_t end = at - std::min<size_t>(at, 1);
+      const auto often = [&](size_t i) { return uint64_t{end - i}; };
+      if (!SumLeft(in, head, left, 0, end, often, &sum)) return false;
+      break;
+    }
+    default: {
+      const size_t only = at - std::min<size_t>(at, 1);
+      if (!SumLeft(in, head, left, only, at, once, &sum)) return false;
+    }
+  }
+  *value = head.value + head.first * at + sum * head.factor;
+  return true;
+}
+
 bool Decode(ByteReader* in, bool inner, size_t total,
             std::span<uint64_t> column) {
-  const uint8_t head = in->Byte();
-  const uint8_t order = head & kOrderMask;
-  const int width = (head & kHasWidth) != 0 ? in->Byte() : 0;
-  uint64_t value = static_cast<uint64_t>(in->ZigzagVarint());
-  const uint64_t factor = (head & kHasFactor) != 0 ? in->Varint() : 1;
-  uint64_t first = 0;
-  if (order >= 2) first = static_cast<uint64_t>(in->ZigzagVarint()) * factor;
-  const auto base = static_cast<uint64_t>(in->ZigzagVarint());
+  ColumnHead taken;
+  if (!TakeHead(in, inner, &taken)) return false;
+  const uint8_t order = taken.order;
+  const uint64_t factor = taken.factor;
+  uint64_t value = taken.value, first = taken.first;
   const size_t size = column.size();
   const size_t skip = std::min(FirstLeft(order), size);
   const size_t left_total = total - std::min(FirstLeft(order), total);
   const std::span<uint64_t> left = column.subspan(skip);
-  if (!in->ok() || head >= kHeadEnd || width > 64 ||
-      (inner && (head & kPackedPatches) != 0)) {
+  if (!TakeLeft(in, taken.byte, taken.width, taken.base, left_total, left)) {
     return false;
   }
-  if (!TakeLeft(in, head, width, base, left_total, left)) return false;
   if (factor != 1) {
     for (uint64_t& difference : left) difference *= factor;
   }
@@ -452,10 +537,9 @@ bool DecodeIntegers(ByteReader* in, std::span<uint64_t> column) {
   return Decode(in, false, column.size(), column);
 }
 
-bool DecodeFirstIntegers(ByteReader* in, size_t size,
-                         std::span<uint64_t> column) {
-  VIGIE_CHECK(!column.empty() && column.size() <= size);
-  return Decode(in, false, size, column);
+bool DecodeIntegerAt(ByteReader* in, size_t size, size_t at, uint64_t* value) {
+  VIGIE_CHECK(at < size && size <= kColumnMax);
+  return DecodeAt(in, size, at, value);
 }
 
 }  // namespace vigie::store

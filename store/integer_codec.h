@@ -22,8 +22,7 @@ void EncodeIntegers(std::span<const uint64_t> column, std::string* out);
 // Fills `column`, whose length is the writer's, and leaves `*in` behind it.
 // False if the bytes cannot be what EncodeIntegers wrote.
 bool DecodeIntegers(ByteReader* in, std::span<uint64_t> column);
-// Fills `column`, at least one integer, with the first ones of `size`.
-bool DecodeFirstIntegers(ByteReader* in, size_t size,
-                         std::span<uint64_t> column);
+// The integer at `at` of `size`; `*in` is left behind them all.
+bool DecodeIntegerAt(ByteReader* in, size_t size, size_t at, uint64_t* value);
 
 }  // namespace vigie::store

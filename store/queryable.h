@@ -25,7 +25,7 @@
 namespace vigie::store {
 
 // How many samples a batch holds at most.
-inline constexpr size_t kBatchSamplesMax = 512;
+inline constexpr size_t kBatchSamplesMax = 8192;
 
 enum class SampleKind : uint8_t { kFloat, kIntegerHistogram, kFloatHistogram };
 
@@ -52,8 +52,9 @@ class SampleIterator {
   virtual std::vector<std::string> warnings() const { return {}; }
 };
 
-// What a Select found. Valid without the Queryable's help until destroyed;
-// destroy it before the Queryable.
+// What a Select found. Samples that come in order after it are not seen, so
+// that a batch is seen as a whole or not at all; late ones may be.
+// Destroy it before the Queryable. Threads may share it, not its iterators.
 class SeriesSnapshot {
  public:
   virtual ~SeriesSnapshot() = default;
@@ -63,6 +64,12 @@ class SeriesSnapshot {
   // The samples within the selected time range. Charges what it decodes to
   // the account of the Select, which must outlive it.
   virtual std::unique_ptr<SampleIterator> Samples(size_t series) const = 0;
+  // The same; `*iterator` is null, or one of this snapshot whose samples are
+  // no longer needed: going on with it costs less.
+  virtual void Reuse(size_t series,
+                     std::unique_ptr<SampleIterator>* iterator) const {
+    *iterator = Samples(series);
+  }
   // What the caller could not see, for the `warnings` of an answer.
   virtual const std::vector<std::string>& warnings() const = 0;
 };

@@ -17,12 +17,6 @@
 namespace vigie::store {
 namespace {
 
-int64_t BytesOf(const SampleRuns& runs) {
-  int64_t bytes = 0;
-  for (const SampleColumns& run : runs) bytes += run.bytes();
-  return bytes;
-}
-
 // What ordering takes a series.
 constexpr size_t kOrderBytes = 64;
 
@@ -47,7 +41,8 @@ std::vector<SelectedSeries> Ordered(std::vector<SelectedSeries> found,
     // Of equal labels the head has one series.
     if (found[i].head_id != 0) {
       series.head_id = found[i].head_id;
-      series.head = std::move(found[i].head);
+      series.head_newest_ms = found[i].head_newest_ms;
+      series.newest = found[i].newest;
     }
   }
   return sorted;
@@ -69,6 +64,29 @@ std::vector<int32_t> Reader::DaysLeft(const BlockSnapshot& blocks,
   return days;
 }
 
+std::shared_ptr<const SelectionView> Reader::Read(
+    const Selection& selection, const SelectedSeries& series,
+    std::shared_ptr<const SelectionView> known, SampleRuns* runs) const {
+  if (series.head_id == 0) return known;
+  std::shared_ptr<SelectionView> later;
+  {
+    HeadReaderLock lock(lock_);
+    if (head_.published() != known->seal) {
+      later = std::make_shared<SelectionView>();
+      later->blocks = blocks_.TakeSnapshot();
+      later->seal = head_.published();
+      later->later = true;
+    }
+    head_.Read(series.head_id,
+               {selection.range.min_ms,
+                std::min(selection.range.max_ms, series.head_newest_ms)},
+               runs);
+  }
+  if (later == nullptr) return known;
+  later->horizon = horizon_(selection.tenant);  // not before the blocks
+  return later;
+}
+
 absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
     const SelectRequest& request, const ReadContext& context) const {
   auto selection = std::make_shared<Selection>();
@@ -78,6 +96,8 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
   selection->account = context.account;
   selection->stop = context.stop;
   selection->metrics = &metrics_;
+  selection->head = this;
+  auto view = std::make_shared<SelectionView>();
   auto charge = [&](size_t bytes) -> absl::Status {
     VIGIE_RETURN_IF_ERROR(context.account->Charge(static_cast<int64_t>(bytes)));
     selection->charged += static_cast<int64_t>(bytes);
@@ -93,9 +113,10 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
   IdRuns known;
   {
     HeadReaderLock lock(lock_);
-    selection->blocks = blocks_.TakeSnapshot();
+    view->blocks = blocks_.TakeSnapshot();
+    view->seal = head_.published();
     if (!request.range.empty()) {
-      days = DaysLeft(*selection->blocks, request.range);
+      days = DaysLeft(*view->blocks, request.range);
       const SeriesIndex& index = head_.index();
       VIGIE_ASSIGN_OR_RETURN(
           const SeriesIndex::IdList ids,
@@ -111,17 +132,15 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
         selected.labels = index.LabelsOf(id);
         selected.metric_hash = index.MetricHashOf(id);
         selected.head_id = id;
-        if (!selection->WantsNewest() ||
-            !head_.ReadNewest(id, request.range, &selected.head)) {
-          selected.ids.push_back({id, NearestDayOf(series.first_ms),
-                                  NearestDayOf(series.newest_ms)});
-          head_.Read(id, request.range, &selected.head);
+        selected.head_newest_ms = series.newest_ms;
+        selected.ids.push_back({id, NearestDayOf(series.first_ms),
+                                NearestDayOf(series.newest_ms)});
+        if (selection->WantsNewest()) {
+          selected.newest = head_.ReadNewest(id, request.range);
         }
         VIGIE_RETURN_IF_ERROR(ordering.Add(kOrderBytes));
-        VIGIE_RETURN_IF_ERROR(
-            charge(sizeof(selected) + sizeof(SelectedId) +
-                   selected.labels.bytes().size() +
-                   static_cast<size_t>(BytesOf(selected.head))));
+        VIGIE_RETURN_IF_ERROR(charge(sizeof(selected) + sizeof(SelectedId) +
+                                     selected.labels.bytes().size()));
         order.Add(index, id);
         found.push_back(std::move(selected));
       }
@@ -129,9 +148,10 @@ absl::StatusOr<std::unique_ptr<SeriesSnapshot>> Reader::Select(
   }
   // Not before the blocks: what a merge took from them in between would be
   // a hole among what is older and waits for its window to go.
-  selection->horizon = horizon_(request.tenant.name);
+  view->horizon = horizon_(request.tenant.name);
+  selection->view = view;
   const std::vector<std::vector<Matcher>> selectors = {request.matchers};
-  LeftSeries left(selection->blocks->index(), selection->tenant, selectors,
+  LeftSeries left(view->blocks->index(), selection->tenant, selectors,
                   std::move(known), context);
   absl::flat_hash_map<uint64_t, size_t> left_at;  // in `found`, by id
   for (const int32_t day : days) {

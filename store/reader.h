@@ -1,7 +1,7 @@
-// Reader answers from head and blocks together: what a Select sees of the two
-// is captured in one step, so a seal in between neither hides a sample nor
-// shows it twice. Series that left the head are found by the index of the days
-// they may have left; ids of equal labels are one series.
+// Reader answers from head and blocks together: the samples of a series are
+// read from the head and from the blocks that go with it, so a seal in between
+// neither hides one nor shows it twice. Series that left the head are found by
+// the index of the days they may have left; ids of equal labels are one series.
 // Thread-safe.
 #pragma once
 
@@ -19,13 +19,14 @@
 #include "store/head_lock.h"
 #include "store/queryable.h"
 #include "store/retention.h"
+#include "store/selection.h"
 #include "store/store_metrics.h"
 
 namespace vigie::store {
 
 class ScopedCharge;
 
-class Reader final : public Queryable {
+class Reader final : public Queryable, private HeadSamples {
  public:
   // All outlive the reader. `lock` guards `head`, and whoever publishes a seal
   // holds it alone.
@@ -69,6 +70,11 @@ class Reader final : public Queryable {
  private:
   using Selectors = std::vector<std::vector<Matcher>>;
   using NameSet = absl::flat_hash_set<std::string>;
+
+  std::shared_ptr<const SelectionView> Read(
+      const Selection& selection, const SelectedSeries& series,
+      std::shared_ptr<const SelectionView> known,
+      SampleRuns* runs) const override;
 
   // Ascending ids of what any of `selectors` matches; all if there is none.
   // They are charged.

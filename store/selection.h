@@ -1,5 +1,5 @@
-// Selection: what one Select captured, as a snapshot that reads the rest of it
-// from the blocks when it is asked to.
+// Selection: which series one Select found, as a snapshot that reads their
+// samples, those of the head too, when it is asked to.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "model/sample.h"
 #include "store/block_snapshot.h"
 #include "store/queryable.h"
 #include "store/retention.h"
@@ -26,11 +27,35 @@ struct SelectedId {
 struct SelectedSeries {
   Labels labels;
   uint32_t metric_hash = 0;
-  // Ascending: all that had these labels, but for that of the head if only
-  // its newest sample is wanted and the head has it.
-  std::vector<SelectedId> ids;
-  uint64_t head_id = 0;  // whose samples these are
-  SampleRuns head;       // what no block holds
+  std::vector<SelectedId> ids;  // ascending: all that had these labels
+  // That in the head, if not 0, and its newest sample then: what is newer came
+  // after the Select.
+  uint64_t head_id = 0;
+  int64_t head_newest_ms = 0;
+  // Of all ids, if it is the only one wanted and the head knew it.
+  std::optional<Sample> newest;
+};
+
+// Blocks that go with what the head holds between two seals.
+struct SelectionView {
+  std::shared_ptr<const BlockSnapshot> blocks;
+  Horizon horizon;
+  uint64_t seal = 0;   // the last one that the blocks have
+  bool later = false;  // taken after the Select
+};
+
+struct Selection;
+
+// The head, asked by any thread.
+class HeadSamples {
+ public:
+  virtual ~HeadSamples() = default;
+  // Appends those samples of the series in the head that the blocks of the
+  // view have not, by time. The view is `known`, or a later one if there was a
+  // seal since that was taken.
+  virtual std::shared_ptr<const SelectionView> Read(
+      const Selection& selection, const SelectedSeries& series,
+      std::shared_ptr<const SelectionView> known, SampleRuns* runs) const = 0;
 };
 
 struct Selection {
@@ -45,10 +70,10 @@ struct Selection {
   std::string tenant;
   TimeRange range;
   std::optional<WindowHint> hint;
-  Horizon horizon;
   std::vector<SelectedSeries> series;  // in order of labels
   std::vector<std::string> warnings;
-  std::unique_ptr<BlockSnapshot> blocks;
+  std::shared_ptr<const SelectionView> view;  // of the Select
+  const HeadSamples* head = nullptr;
   ByteAccount* account = nullptr;
   std::stop_token stop;
   int64_t charged = 0;

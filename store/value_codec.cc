@@ -230,20 +230,18 @@ bool DecodeDoubles(ByteReader* in, std::span<double> column) {
 bool DecodeDoubleAt(ByteReader* in, size_t size, size_t at, double* value) {
   VIGIE_CHECK(at < size && size <= kColumnMax);
   DoublesHead head;
-  uint64_t buffer[kColumnMax];
-  const std::span<uint64_t> integers(buffer, at + 1);
-  if (!TakeHead(in, &head) || !DecodeFirstIntegers(in, size, integers)) {
+  uint64_t integer = 0;
+  if (!TakeHead(in, &head) || !DecodeIntegerAt(in, size, at, &integer)) {
     return false;
   }
   if (head.form == kBits) {
-    *value = std::bit_cast<double>(integers[at]);
+    *value = std::bit_cast<double>(integer);
   } else {
-    ToDoubles(integers.subspan(at), head.exponent, {value, 1});
+    ToDoubles({&integer, 1}, head.exponent, {value, 1});
   }
   if (head.form == kNearDecimals) {
-    if (!DecodeFirstIntegers(in, size, integers)) return false;
-    *value =
-        std::bit_cast<double>(std::bit_cast<uint64_t>(*value) + integers[at]);
+    if (!DecodeIntegerAt(in, size, at, &integer)) return false;
+    *value = std::bit_cast<double>(std::bit_cast<uint64_t>(*value) + integer);
   }
   if (head.has_patches && !TakePatch(in, size, at, value)) return false;
   return in->ok();

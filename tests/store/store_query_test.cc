@@ -135,19 +135,73 @@ TEST_F(StoreQueryTest, AQueryOverItsAccountEndsAndReleasesWhatItHeld) {
   Append(SeriesNamed("up"), samples);
   ByteAccount small("query", 10'000);
 
-  EXPECT_THAT(queryable().Select({}, {&small, {}}).status(),
-              HasCode(absl::StatusCode::kFailedPrecondition));
-  EXPECT_EQ(small.bytes(), 0);
-  ASSERT_THAT(store_->Seal(), IsOk());
-  {
-    // Now the samples are charged when they are read.
-    auto snapshot = queryable().Select({}, {&small, {}});
-    ASSERT_THAT(snapshot, IsOk());
-    SampleBatch batch;
-    EXPECT_THAT((*snapshot)->Samples(0)->Next(&batch).status(),
-                HasCode(absl::StatusCode::kFailedPrecondition));
+  // Samples are charged when they are read, those of the head too.
+  for (const bool sealed : {false, true}) {
+    if (sealed) {
+      ASSERT_THAT(store_->Seal(), IsOk());
+    }
+    {
+      auto snapshot = queryable().Select({}, {&small, {}});
+      ASSERT_THAT(snapshot, IsOk());
+      SampleBatch batch;
+      EXPECT_THAT((*snapshot)->Samples(0)->Next(&batch).status(),
+                  HasCode(absl::StatusCode::kFailedPrecondition));
+    }
+    EXPECT_EQ(small.bytes(), 0);
   }
-  EXPECT_EQ(small.bytes(), 0);
+}
+
+// A seal, or more samples, between a Select and the reading of its series.
+TEST_F(StoreQueryTest, ASnapshotSeesWhatWasThereHoweverLateItReads) {
+  Open();
+  constexpr int kSeries = 12, kBefore = 300;
+  auto append = [&](int begin, int end) {
+    for (int s = 0; s < kSeries; ++s) {
+      std::vector<Sample> samples;
+      for (int i = begin; i < end; ++i) {
+        samples.push_back({kNowMs - 1'000'000 + 1000 * i, 1.0 * s + i});
+      }
+      Append(SeriesNamed("up", std::to_string(s)), samples);
+    }
+  };
+  append(0, 100);
+  ASSERT_THAT(store_->Seal(), IsOk());
+  append(100, kBefore);
+  auto snapshot = queryable().Select({}, Context());
+  ASSERT_THAT(snapshot, IsOk());
+  ASSERT_EQ((*snapshot)->size(), size_t{kSeries});
+
+  std::unique_ptr<SampleIterator> iterator;
+  for (size_t s = 0; s < kSeries; ++s) {
+    const int at = static_cast<int>(s);
+    switch (s % 4) {
+      case 1:
+        append(kBefore + at, kBefore + at + 3);
+        break;
+      case 2:
+        ASSERT_THAT(store_->Seal(), IsOk());
+        break;
+      case 3:  // late, into what others have read
+        Append(SeriesNamed("up", "0"), {{kNowMs - 1'000'001 - at, 7}});
+        break;
+      default:
+        break;
+    }
+    (*snapshot)->Reuse(s, &iterator);
+    std::vector<int64_t> times;
+    SampleBatch batch;
+    while (*iterator->Next(&batch)) {
+      times.insert(times.end(), batch.times_ms.begin(), batch.times_ms.end());
+    }
+    ASSERT_EQ(times.size(), size_t{kBefore}) << s;
+    for (int i = 0; i < kBefore; ++i) {
+      ASSERT_EQ(times[static_cast<size_t>(i)], kNowMs - 1'000'000 + 1000 * i);
+    }
+    EXPECT_THAT(iterator->warnings(), IsEmpty());
+  }
+  iterator.reset();
+  snapshot->reset();
+  EXPECT_EQ(account_.bytes(), 0);
 }
 
 TEST_F(StoreQueryTest, AStoppedQueryIsCancelled) {
