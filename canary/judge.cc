@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -204,8 +205,10 @@ absl::StatusOr<Verdict> Judge::Run(const JudgeRequest& request,
     VIGIE_ASSIGN_OR_RETURN(MetricTask task, MakeTask(request, i, windows));
     tasks.push_back(std::move(task));
   }
-  ByteAccount account("canary request", options_.request_bytes_max,
-                      process_account_.get());
+  ByteAccount bytes("canary request", options_.request_bytes_max,
+                    process_account_.get());
+  // Bytes alone bound it.
+  query::QueryAccount account(&bytes, std::numeric_limits<int64_t>::max());
   ReadSource source{
       .queryable = queryable_,
       .clock = clock_,

@@ -40,7 +40,7 @@ absl::StatusOr<std::unique_ptr<store::SeriesSnapshot>> Select(
     const ReadSource& source, const std::vector<Matcher>& matchers,
     TimeRange range) {
   return source.queryable.Select({source.tenant, range, matchers},
-                                 {&source.account, source.stop});
+                                 {&source.account.bytes(), source.stop});
 }
 
 void Note(const std::vector<std::string>& warnings, SideReport* report) {
@@ -213,7 +213,7 @@ absl::StatusOr<Reason> ExplainEmpty(const ReadSource& source,
                                     const std::vector<Matcher>& matchers,
                                     const Window& window,
                                     std::string_view side) {
-  const store::ReadContext context{&source.account, source.stop};
+  const store::ReadContext context{&source.account.bytes(), source.stop};
   Reason reason{.code = ReasonCode::kNoSeries, .side = std::string(side)};
   // It may have ended before the window.
   {

@@ -33,7 +33,7 @@ struct ReadSource {
   const store::Queryable& queryable;
   const Clock& clock;
   Tenant tenant;
-  ByteAccount& account;
+  query::QueryAccount& account;
   std::stop_token stop;
   int64_t deadline_ns = 0;
 

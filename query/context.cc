@@ -1,5 +1,7 @@
 #include "query/context.h"
 
+#include "query/parser/limit.h"
+
 namespace vigie::query {
 
 absl::Status QueryContext::Check() const {
@@ -7,8 +9,9 @@ absl::Status QueryContext::Check() const {
     return absl::CancelledError("query was canceled in expression evaluation");
   }
   if (clock.MonotonicNs() > deadline_ns) {
-    return absl::DeadlineExceededError(
-        "query timed out in expression evaluation");
+    return WithLimit(Limit::kTime,
+                     absl::DeadlineExceededError(
+                         "query timed out in expression evaluation"));
   }
   return absl::OkStatus();
 }

@@ -9,10 +9,10 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "base/byte_account.h"
 #include "base/clock.h"
 #include "model/tenant.h"
 #include "query/annotations.h"
+#include "query/charge.h"
 #include "query/engine.h"
 #include "query/steps.h"
 #include "query/value.h"
@@ -27,7 +27,7 @@ namespace vigie::query {
 struct QueryContext {
   // All outlive the context.
   QueryContext(const store::Queryable& queryable, const Clock& clock,
-               const EngineOptions& options, ByteAccount* account)
+               const EngineOptions& options, QueryAccount* account)
       : queryable(queryable),
         clock(clock),
         options(options),
@@ -56,7 +56,7 @@ struct QueryContext {
   const store::Queryable& queryable;
   const Clock& clock;
   const EngineOptions& options;
-  ByteAccount& account;      // the query's
+  QueryAccount& account;     // the query's
   TaskPool* pool = nullptr;  // threads that help; null: none do
   size_t helpers = 0;        // how many of them at once
   Tenant tenant;

@@ -12,6 +12,7 @@
 #include "query/evaluator.h"
 #include "query/parser/parser.h"
 #include "query/plan.h"
+#include "query/query_metrics.h"
 
 namespace vigie::query {
 namespace {
@@ -22,6 +23,14 @@ absl::Status CheckTime(std::string_view what, int64_t time_ms) {
   if (time_ms >= -kTimeMaxMs && time_ms <= kTimeMaxMs) return absl::OkStatus();
   return absl::InvalidArgumentError(
       fmt::format("{} is out of range: {} ms", what, time_ms));
+}
+
+bool IsForRules(const EngineOptions& options) {
+  return options.budget == "rules";
+}
+
+bool Contains(absl::string_view text, const std::string& part) {
+  return text.find(part) != absl::string_view::npos;
 }
 
 // 11000 is "11,000".
@@ -46,7 +55,8 @@ absl::Status ChargeResult(Charge* charge, const Labels& labels,
                           int64_t samples) {
   return charge->Add(
       samples * static_cast<int64_t>(sizeof(Sample)) +
-      static_cast<int64_t>(labels.bytes().size() + sizeof(MatrixSeries)));
+          static_cast<int64_t>(labels.bytes().size() + sizeof(MatrixSeries)),
+      samples);
 }
 
 absl::StatusOr<Vector> VectorOf(QueryContext* context,
@@ -65,6 +75,7 @@ absl::StatusOr<Vector> VectorOf(QueryContext* context,
     } else {
       element.sample.value = one.value(0);
     }
+    one = StepSeries();  // its cell goes as the answer grows
   }
   return vector;
 }
@@ -222,7 +233,10 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   const int64_t begun_ns = clock_.MonotonicNs();
   VIGIE_ASSIGN_OR_RETURN(
       ExprPtr expr,
-      ParseExpr(request.query, {.experimental = options_.experimental}));
+      ParseExpr(request.query, {.experimental = options_.experimental,
+                                .text_bytes_max = options_.query_text_bytes_max,
+                                .regex_bytes_max = options_.regex_bytes_max,
+                                .nesting_max = options_.nesting_max}));
   VIGIE_ASSIGN_OR_RETURN(
       const Plan plan,
       Plan::Make(request.query, expr.get(),
@@ -230,8 +244,9 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
                   .end_ms = request.end_ms,
                   .step_ms = request.instant ? 0 : request.steps.step_ms}));
 
-  ByteAccount account("query", options_.query_bytes_max,
-                      process_account_.get());
+  ByteAccount bytes(account_name_, options_.query_bytes_max,
+                    process_account_.get());
+  QueryAccount account(&bytes, options_.query_samples_max);
   QueryContext context(queryable_, clock_, options_, &account);
   context.pool = pool_.get();
   context.helpers = static_cast<size_t>(options_.threads - 1);
@@ -252,7 +267,7 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
                                      .start_ms = request.steps.start_ms,
                                      .end_ms = request.end_ms,
                                      .step_ms = step_ms},
-                                    account, request.stop);
+                                    bytes, request.stop);
   context.stop = entry.stop();
   context.top = request.steps;
   context.top_end_ms = request.end_ms;
@@ -263,30 +278,58 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   result.warnings = context.annotations.Warnings(request.query);
   result.infos = context.annotations.Infos(request.query);
   result.stats = context.stats;
-  result.stats.bytes_peak = context.account.bytes_peak();
+  result.stats.bytes_peak = bytes.bytes_peak();
+  result.stats.samples_peak = account.samples_peak();
   result.stats.duration_ns = clock_.MonotonicNs() - begun_ns;
   return result;
 }
 
 Engine::Engine(const store::Queryable& queryable, const Clock& clock,
-               const EngineOptions& options)
+               const EngineOptions& options, prometheus::Registry* registry)
     : queryable_(queryable),
       clock_(clock),
       options_(options),
+      account_name_(IsForRules(options)
+                        ? "query (setting query.rules.query_bytes_max)"
+                        : "query (setting query.query_bytes_max)"),
       process_account_(std::make_unique<ByteAccount>(
-          "all queries", options.process_bytes_max)),
+          IsForRules(options)
+              ? "all rules (setting query.rules.process_bytes_max)"
+              : "all queries (setting query.process_bytes_max)",
+          options.process_bytes_max)),
       running_(clock),
       // A query that gets no help does its work alone, so few tasks may wait.
       pool_(options.threads < 2
                 ? nullptr
                 : std::make_unique<TaskPool>(options.threads - 1,
-                                             options.threads - 1)) {}
+                                             options.threads - 1)),
+      metrics_(registry == nullptr ? nullptr
+                                   : std::make_unique<QueryMetrics>(
+                                         options.budget, *registry)) {}
 
 Engine::~Engine() = default;
 
+absl::Status Engine::Counted(absl::Status error) const {
+  if (metrics_ == nullptr) return error;
+  std::optional<Limit> limit = LimitOf(error);
+  // The store charges too, and knows nothing of limits.
+  if (!limit.has_value() && Contains(error.message(), account_name_)) {
+    if (error.code() == absl::StatusCode::kFailedPrecondition) {
+      limit = Limit::kQueryBytes;
+    } else if (error.code() == absl::StatusCode::kResourceExhausted) {
+      limit = Limit::kProcessBytes;
+    }
+  }
+  if (limit.has_value()) metrics_->Refused(*limit);
+  return error;
+}
+
 absl::StatusOr<QueryResult> Engine::RunLogged(const Request& request) const {
   const int64_t begun_ns = clock_.MonotonicNs();
+  if (metrics_ != nullptr) metrics_->SetBytes(process_account_->bytes());
   absl::StatusOr<QueryResult> result = RunRequest(request);
+  if (metrics_ != nullptr) metrics_->SetBytes(process_account_->bytes());
+  if (!result.ok()) result = Counted(result.status());
   const int64_t took_ms = (clock_.MonotonicNs() - begun_ns) / 1'000'000;
   if (options_.slow_query_ms == 0 || took_ms < options_.slow_query_ms) {
     return result;
@@ -332,10 +375,12 @@ absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
   }
   const int64_t intervals = (query.end_ms - query.start_ms) / query.step_ms;
   if (intervals > options_.points_per_series_max) {
-    return absl::InvalidArgumentError(fmt::format(
-        "exceeded maximum resolution of {} points per timeseries. Try "
-        "decreasing the query resolution (?step=XX)",
-        WithThousands(options_.points_per_series_max)));
+    return Counted(WithLimit(
+        Limit::kPoints,
+        absl::InvalidArgumentError(fmt::format(
+            "exceeded maximum resolution of {} points per timeseries. Try "
+            "decreasing the query resolution (?step=XX)",
+            WithThousands(options_.points_per_series_max)))));
   }
   const Request request{.tenant = query.tenant,
                         .query = query.query,

@@ -7,6 +7,7 @@
 #include "base/strings.h"
 #include "model/regex.h"
 #include "query/evaluator.h"
+#include "query/parser/limit.h"
 
 namespace vigie::query {
 namespace {
@@ -80,8 +81,17 @@ class Join final : public Relabel {
   const std::vector<std::string> sources_;
 };
 
-absl::StatusOr<std::unique_ptr<Relabel>> MakeReplace(const CallExpr& call) {
+absl::StatusOr<std::unique_ptr<Relabel>> MakeReplace(
+    const CallExpr& call, const EngineOptions& options) {
   const std::string& pattern = TextOf(*call.args[4]);
+  if (static_cast<int64_t>(pattern.size()) > options.regex_bytes_max) {
+    return WithLimit(
+        Limit::kRegex,
+        absl::FailedPreconditionError(fmt::format(
+            "regular expression of {} bytes in label_replace(): at most {} "
+            "are taken (setting query.regex_bytes_max)",
+            pattern.size(), options.regex_bytes_max)));
+  }
   absl::StatusOr<Regex> regex = Regex::Create(pattern);
   if (!regex.ok()) {
     return absl::FailedPreconditionError(fmt::format(
@@ -117,9 +127,10 @@ absl::StatusOr<std::unique_ptr<Relabel>> MakeJoin(const CallExpr& call) {
 
 absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateLabelCall(
     Evaluator* evaluator, const CallExpr& call, const Steps& steps) {
-  VIGIE_ASSIGN_OR_RETURN(auto relabel, call.function->name == "label_replace"
-                                           ? MakeReplace(call)
-                                           : MakeJoin(call));
+  VIGIE_ASSIGN_OR_RETURN(auto relabel,
+                         call.function->name == "label_replace"
+                             ? MakeReplace(call, evaluator->context().options)
+                             : MakeJoin(call));
   const std::string& destination = TextOf(*call.args[1]);
   VIGIE_ASSIGN_OR_RETURN(auto series, evaluator->Collect(*call.args[0], steps));
   std::string value;

@@ -21,7 +21,7 @@ Labels DropLabels(const Labels& labels, const std::vector<std::string>& names);
 
 class Grouping {
  public:
-  Grouping(ByteAccount* account, const AggregateExpr& aggregate)
+  Grouping(QueryAccount* account, const AggregateExpr& aggregate)
       : without_(aggregate.without),
         names_(aggregate.grouping),
         charge_(account) {}

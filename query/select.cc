@@ -114,7 +114,7 @@ absl::StatusOr<Snapshot> SnapshotOf(QueryContext* context,
   request.matchers = selector.matchers;
   request.hint = hint;
   store::ReadContext read;
-  read.account = &context->account;
+  read.account = &context->account.bytes();
   read.stop = context->stop;
   VIGIE_ASSIGN_OR_RETURN(Snapshot snapshot,
                          context->queryable.Select(request, read));

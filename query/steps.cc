@@ -52,19 +52,20 @@ int64_t BytesOf(const FloatHistogram& h) {
           sizeof(double));
 }
 
-absl::Status ProbeColumn(ByteAccount* account, int64_t steps) {
+absl::Status ProbeColumn(QueryAccount* account, int64_t steps) {
   VIGIE_RETURN_IF_ERROR(CheckSteps(steps));
   Charge probe(account);
   return probe.Add(steps * kCellBytes);
 }
 
-absl::Status StepSeries::Init(ByteAccount* account, Labels new_labels,
+absl::Status StepSeries::Init(QueryAccount* account, Labels new_labels,
                               bool new_drop_name, int64_t steps) {
   VIGIE_RETURN_IF_ERROR(CheckSteps(steps));
   Charge charge(account);
   VIGIE_RETURN_IF_ERROR(
       charge.Add(kSeriesBytes + steps * kCellBytes +
-                 static_cast<int64_t>(new_labels.bytes().size())));
+                     static_cast<int64_t>(new_labels.bytes().size()),
+                 steps));
   labels = std::move(new_labels);
   drop_name = new_drop_name;
   cells_.assign(steps, Cell::kAbsent);
@@ -114,7 +115,7 @@ bool StepSeries::AnyPresent() const {
                      [](Cell cell) { return cell != Cell::kAbsent; });
 }
 
-absl::Status ScalarColumn::Init(ByteAccount* account, int64_t steps) {
+absl::Status ScalarColumn::Init(QueryAccount* account, int64_t steps) {
   VIGIE_RETURN_IF_ERROR(CheckSteps(steps));
   charge_ = Charge(account);
   VIGIE_RETURN_IF_ERROR(
@@ -123,7 +124,7 @@ absl::Status ScalarColumn::Init(ByteAccount* account, int64_t steps) {
   return absl::OkStatus();
 }
 
-void SampleRun::Clear(ByteAccount* account, Labels new_labels,
+void SampleRun::Clear(QueryAccount* account, Labels new_labels,
                       bool new_drop_name) {
   labels = std::move(new_labels);
   drop_name = new_drop_name;
@@ -142,8 +143,9 @@ absl::Status SampleRun::Reserve(size_t more) {
   if (samples <= charged_samples_) return absl::OkStatus();
   // Vectors double: charge for what they are going to hold.
   const size_t target = std::max({size_t{64}, samples, 2 * charged_samples_});
-  VIGIE_RETURN_IF_ERROR(charge_.Add(
-      static_cast<int64_t>((target - charged_samples_) * kSampleBytes)));
+  const size_t grown = target - charged_samples_;
+  VIGIE_RETURN_IF_ERROR(charge_.Add(static_cast<int64_t>(grown * kSampleBytes),
+                                    static_cast<int64_t>(grown)));
   charged_samples_ = target;
   return absl::OkStatus();
 }

@@ -53,7 +53,7 @@ int64_t BytesOf(const FloatHistogram& histogram);
 
 // The error of the account, or of a column that no memory could hold, if one
 // column of `steps` steps does not fit. Charges nothing.
-absl::Status ProbeColumn(ByteAccount* account, int64_t steps);
+absl::Status ProbeColumn(QueryAccount* account, int64_t steps);
 
 enum class Cell : uint8_t { kAbsent, kFloat, kHistogram };
 
@@ -64,7 +64,7 @@ class StepSeries {
 
   // Charges and allocates cells for `steps` steps, all absent. What it held
   // before is released.
-  absl::Status Init(ByteAccount* account, Labels labels, bool drop_name,
+  absl::Status Init(QueryAccount* account, Labels labels, bool drop_name,
                     int64_t steps);
 
   int64_t steps() const { return static_cast<int64_t>(cells_.size()); }
@@ -121,7 +121,7 @@ class ScalarColumn {
     return column;
   }
   // All NaN until set.
-  absl::Status Init(ByteAccount* account, int64_t steps);
+  absl::Status Init(QueryAccount* account, int64_t steps);
   double At(int64_t step) const {
     return values_.size() == 1 ? values_[0] : values_[step];
   }
@@ -137,7 +137,7 @@ class ScalarColumn {
 // staleness markers left out.
 class SampleRun {
  public:
-  void Clear(ByteAccount* account, Labels labels, bool drop_name);
+  void Clear(QueryAccount* account, Labels labels, bool drop_name);
   absl::Status AddFloat(int64_t time_ms, double value, int64_t start_ms);
   // Those of them that are not staleness markers; starts unknown. What is in
   // the vectors afterwards is of no use.

@@ -48,6 +48,7 @@ struct QueryStats {
   int64_t series_read = 0;
   int64_t samples_read = 0;
   int64_t bytes_peak = 0;
+  int64_t samples_peak = 0;
   int64_t duration_ns = 0;
 };
 

@@ -8,6 +8,7 @@
 #include "base/status_macros.h"
 #include "base/strings.h"
 #include "query/parser/ast.h"
+#include "query/parser/limit.h"
 #include "query/parser/parser.h"
 #include "server/api_v1.h"
 #include "server/json.h"
@@ -75,7 +76,8 @@ absl::StatusOr<HttpAnswer> AnswerQuery(
     const QueryParameters& parameters, ByteAccount& results) {
   if (!result.ok()) {
     // What is wrong with the text is said of the parameter.
-    return result.status().code() == absl::StatusCode::kInvalidArgument
+    return result.status().code() == absl::StatusCode::kInvalidArgument &&
+                   query::LimitOf(result.status()) != query::Limit::kPoints
                ? InvalidParameter("query", result.status())
                : result.status();
   }
@@ -200,13 +202,6 @@ ApiV1::Answer ApiV1::QueryRange(const HttpRequest& request, const Form& form) {
         "step", absl::InvalidArgumentError(
                     "zero or negative query resolution step widths are not "
                     "accepted. Try a positive integer"));
-  }
-  const auto span_ms = static_cast<uint64_t>(query.end_ms) -
-                       static_cast<uint64_t>(query.start_ms);
-  if (span_ms / static_cast<uint64_t>(query.step_ms) > 11'000) {
-    return absl::InvalidArgumentError(
-        "exceeded maximum resolution of 11,000 points per timeseries. Try "
-        "decreasing the query resolution (?step=XX)");
   }
   VIGIE_ASSIGN_OR_RETURN(
       const QueryParameters parameters,

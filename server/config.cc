@@ -243,6 +243,7 @@ std::string RenderConfig(const Config& config) {
           ? "fdatasync"
           : "os",
       RenderRetention(config.storage));
+  const query::EngineOptions rules = config.query.ForRules();
   out += fmt::format(
       "query:\n"
       "  lookback: {}\n"
@@ -250,13 +251,27 @@ std::string RenderConfig(const Config& config) {
       "  default_subquery_step: {}\n"
       "  query_bytes_max: {}\n"
       "  process_bytes_max: {}\n"
+      "  query_samples_max: {}\n"
       "  points_per_series_max: {}\n"
-      "  experimental: {}\n",
+      "  query_text_bytes_max: {}\n"
+      "  regex_bytes_max: {}\n"
+      "  nesting_max: {}\n"
+      "  experimental: {}\n"
+      "  rules:\n"
+      "    process_bytes_max: {}\n"
+      "    query_bytes_max: {}\n"
+      "    query_samples_max: {}\n"
+      "    timeout: {}\n"
+      "    concurrent_max: {}\n",
       FormatDurationMs(config.query.lookback_ms),
       FormatDurationMs(config.query.timeout_ms),
       FormatDurationMs(config.query.default_subquery_step_ms),
       config.query.query_bytes_max, config.query.process_bytes_max,
-      config.query.points_per_series_max, config.query.experimental);
+      config.query.query_samples_max, config.query.points_per_series_max,
+      config.query.query_text_bytes_max, config.query.regex_bytes_max,
+      config.query.nesting_max, config.query.experimental,
+      rules.process_bytes_max, rules.query_bytes_max, rules.query_samples_max,
+      FormatDurationMs(rules.timeout_ms), config.query.rules.concurrent_max);
   out += fmt::format(
       "http:\n"
       "  body_bytes_max: {}\n"

@@ -81,7 +81,7 @@ absl::Status Daemon::StartRooms() {
       store_, store::Store::Open(options_.data_directory, config.storage,
                                  clock_, registry_));
   engine_ = std::make_unique<query::Engine>(store_->queryable(), clock_,
-                                            config.query);
+                                            config.query, &registry_);
   judge_ = std::make_unique<canary::Judge>(store_->queryable(), clock_);
   remote_write_ = std::make_unique<collector::RemoteWriteDoor>(
       store_->appender(), clock_, registry_, collector::RemoteWriteOptions{});
@@ -94,8 +94,8 @@ absl::Status Daemon::StartRooms() {
           alerting::ConfiguredIntegrations(http_client_, smtp_client_), clock_,
           registry_, ExternalUrl(config), RoutingOf(config),
           DispatcherOptionsOf(config)));
-  rules_engine_ = std::make_unique<query::Engine>(store_->queryable(), clock_,
-                                                  config.query);
+  rules_engine_ = std::make_unique<query::Engine>(
+      store_->queryable(), clock_, config.query.ForRules(), &registry_);
   rules_ = std::make_unique<alerting::RuleRunner>(
       alerting::RuleContext{.engine = *rules_engine_,
                             .appender = store_->appender(),
@@ -169,7 +169,8 @@ absl::Status Daemon::Apply(const Config& config) {
   VIGIE_RETURN_IF_ERROR(dispatcher_->Apply(RoutingOf(config)));
   VIGIE_RETURN_IF_ERROR(rules_->Apply(
       config.rule_groups,
-      {.evaluation_interval_ms = config.prometheus.evaluation_interval_ms},
+      {.threads = static_cast<int>(config.query.rules.concurrent_max),
+       .evaluation_interval_ms = config.prometheus.evaluation_interval_ms},
       config.prometheus.external_labels, external_url));
   scraper_->Apply(config.prometheus);
   return absl::OkStatus();

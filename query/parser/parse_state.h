@@ -14,6 +14,7 @@
 
 #include "query/parser/ast.h"
 #include "query/parser/lexer.h"
+#include "query/parser/limit.h"
 #include "query/parser/parser.h"
 
 namespace vigie::query {
@@ -21,6 +22,7 @@ namespace vigie::query {
 struct ParseError {
   PositionRange position;
   std::string message;
+  std::optional<Limit> limit = std::nullopt;  // the one it went beyond
 };
 
 class Parser {
@@ -89,7 +91,8 @@ class Parser {
   void Advance();
   bool At(TokenKind kind) const { return token_.kind == kind; }
   bool Take(TokenKind kind);
-  void Fail(PositionRange position, std::string message);
+  void Fail(PositionRange position, std::string message,
+            std::optional<Limit> limit = std::nullopt);
   // token_ may not stand here; with the innermost Context, or as told.
   void Unexpected();
   void Unexpected(std::string_view where, std::string_view expected);

@@ -125,8 +125,9 @@ bool Parser::Take(TokenKind kind) {
   return true;
 }
 
-void Parser::Fail(PositionRange position, std::string message) {
-  if (!error_.has_value()) error_ = {position, std::move(message)};
+void Parser::Fail(PositionRange position, std::string message,
+                  std::optional<Limit> limit) {
+  if (!error_.has_value()) error_ = {position, std::move(message), limit};
 }
 
 void Parser::Unexpected() {
@@ -146,9 +147,14 @@ void Parser::Unexpected(std::string_view where, std::string_view expected) {
 }
 
 bool Parser::IsTooDeep(int depth, PositionRange position) {
-  if (depth <= kNestingMax) return false;
-  Fail(position, fmt::format("expression is nested more than {} levels deep",
-                             kNestingMax));
+  const int64_t depth_max =
+      std::min<int64_t>(options_.nesting_max, kNestingMax);
+  if (depth <= depth_max) return false;
+  Fail(position,
+       fmt::format("expression is nested more than {} levels deep (setting "
+                   "query.nesting_max)",
+                   depth_max),
+       Limit::kNesting);
   return true;
 }
 
@@ -501,17 +507,31 @@ std::string LineColumn(std::string_view query, int offset) {
 namespace {
 
 absl::Status StatusOf(std::string_view query, const ParseError& error) {
-  return absl::InvalidArgumentError(
+  absl::Status status = absl::InvalidArgumentError(
       fmt::format("{}: parse error: {}",
                   query.empty() ? "unknown position"
                                 : LineColumn(query, error.position.begin),
                   error.message));
+  if (!error.limit.has_value()) return status;
+  return WithLimit(*error.limit, std::move(status));
+}
+
+absl::Status CheckText(std::string_view query, const ParserOptions& options) {
+  if (static_cast<int64_t>(query.size()) <= options.text_bytes_max) {
+    return absl::OkStatus();
+  }
+  return WithLimit(Limit::kText,
+                   absl::InvalidArgumentError(fmt::format(
+                       "query of {} bytes: at most {} are taken (setting "
+                       "query.query_text_bytes_max)",
+                       query.size(), options.text_bytes_max)));
 }
 
 }  // namespace
 
 absl::StatusOr<ExprPtr> ParseExpr(std::string_view query,
                                   const ParserOptions& options) {
+  VIGIE_RETURN_IF_ERROR(CheckText(query, options));
   Parser parser(query, options);
   ExprPtr expr = parser.ParseWhole();
   if (expr == nullptr) return StatusOf(query, *parser.error());
@@ -522,6 +542,7 @@ absl::StatusOr<ExprPtr> ParseExpr(std::string_view query,
 }
 
 absl::StatusOr<std::vector<Matcher>> ParseMatchers(std::string_view selector) {
+  VIGIE_RETURN_IF_ERROR(CheckText(selector, {}));
   Parser parser(selector, {});
   const auto parsed = parser.ParseWholeSelector();
   if (parsed == nullptr) return StatusOf(selector, *parser.error());

@@ -2,6 +2,7 @@
 // Pure: no state, thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,13 +13,22 @@
 
 namespace vigie::query {
 
-// Deeper expressions are refused: parsing and evaluation recurse.
+// No setting allows more: parsing and evaluation recurse, and a thread's stack
+// holds this much many times over.
 inline constexpr int kNestingMax = 400;
+// A million characters of a query are a mistake or an attack; long lists of
+// alternatives, as Grafana writes them, take some ten thousand.
+inline constexpr int64_t kQueryTextBytesMax = 256 << 10;
 
 struct ParserOptions {
   // Experimental functions, aggregations and modifiers (limitk, info, fill,
   // anchored, ...). Off: they are errors that name the setting.
   bool experimental = false;
+  // What goes beyond is an error that names the setting and carries its Limit
+  // (limit.h).
+  int64_t text_bytes_max = kQueryTextBytesMax;
+  int64_t regex_bytes_max = static_cast<int64_t>(kRegexBytesMax);
+  int64_t nesting_max = kNestingMax;
 };
 
 // kInvalidArgument, worded and placed as Prometheus does:

@@ -1,3 +1,5 @@
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
@@ -176,7 +178,8 @@ class SlowStore final : public store::Queryable {
 TEST_F(EngineLimitsTest, AQueryEndsAtItsDeadline) {
   LoadMany(2, 10);
   const SlowStore slow(store_, &clock_, 1'000);
-  const query::Engine engine(slow, clock_, options_);
+  prometheus::Registry registry;
+  const query::Engine engine(slow, clock_, options_, &registry);
   query::InstantQuery query;
   query.query = "sum(x_total)";
 
@@ -184,6 +187,9 @@ TEST_F(EngineLimitsTest, AQueryEndsAtItsDeadline) {
   EXPECT_THAT(engine.Run(query),
               HasError(absl::StatusCode::kDeadlineExceeded,
                        "query timed out in expression evaluation"));
+  EXPECT_THAT(prometheus::TextSerializer().Serialize(registry.Collect()),
+              HasSubstr("vigie_query_limit_refused_total{budget=\"queries\","
+                        "limit=\"time\"} 1\n"));
   query.timeout_ms = 1'001;
   EXPECT_THAT(engine.Run(query), IsOk());
 }

@@ -347,7 +347,8 @@ TEST(ParserRefusedTest, DepthIsBounded) {
   };
   for (const std::string& query : queries) {
     SCOPED_TRACE(query.substr(0, 20));
-    const auto expr = ParseExpr(query, {.experimental = true});
+    const auto expr =
+        ParseExpr(query, {.experimental = true, .text_bytes_max = 2 << 20});
     EXPECT_THAT(expr, HasCode(absl::StatusCode::kInvalidArgument));
     EXPECT_NE(Message(expr.status()).find("nested more than"),
               std::string::npos)
