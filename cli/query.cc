@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -32,6 +33,7 @@ struct QueryOptions {
   std::string end;
   std::string step;
   std::string timeout = "2m";
+  bool explain = false;
 };
 
 // Form encoding: everything but letters and digits as %XX.
@@ -110,11 +112,55 @@ void PrintTable(const json& data) {
   if (result.empty()) fmt::print(stderr, "vigie: no series matches\n");
 }
 
+// A row a part, its own parts below it.
+void PrintPlan(const json& node, int depth) {
+  std::string expr = node.at("expr");
+  std::replace(expr.begin(), expr.end(), '\n', ' ');
+  std::string marks;
+  if (node.value("once", false)) marks += ", once for all steps";
+  if (node.contains("part")) {
+    marks += fmt::format(", part #{}{}", node["part"].get<int64_t>(),
+                         node.value("reused", false) ? " reused" : "");
+  }
+  fmt::print("{:>10.3f} ms {:>9} {:>11} {:>9} {:>11} {:>13}  {:{}}{} [{}{}]\n",
+             node.at("timeSeconds").get<double>() * 1000,
+             node.at("series").get<int64_t>(),
+             node.at("samples").get<int64_t>(),
+             node.at("seriesRead").get<int64_t>(),
+             node.at("samplesRead").get<int64_t>(),
+             node.at("bytesPeak").get<int64_t>(), "", 2 * depth, expr,
+             node.at("kind").get<std::string>(), marks);
+  for (const json& child : node.value("children", json::array())) {
+    PrintPlan(child, depth + 1);
+  }
+}
+
+void PrintExplanation(const json& data) {
+  const json& stats = data.at("stats");
+  const json& timings = stats.at("timings");
+  fmt::print(
+      "{:.3f} ms, {:.3f} of them in the queue; {} series and {} samples read, "
+      "{} samples looked at by all steps; at most {} samples and {} bytes "
+      "held; up to {} threads\n",
+      timings.at("execTotalTime").get<double>() * 1000,
+      timings.at("execQueueTime").get<double>() * 1000,
+      stats.at("seriesRead").get<int64_t>(),
+      stats.at("samplesRead").get<int64_t>(),
+      stats.at("samples").at("totalQueryableSamples").get<int64_t>(),
+      stats.at("samples").at("peakSamples").get<int64_t>(),
+      stats.at("bytesPeak").get<int64_t>(),
+      stats.at("threadsMax").get<int64_t>());
+  fmt::print("{:>13} {:>9} {:>11} {:>9} {:>11} {:>13}  {}\n", "time", "series",
+             "samples", "read", "samples", "bytes", "part");
+  if (stats.at("plan").is_object()) PrintPlan(stats.at("plan"), 0);
+}
+
 absl::StatusOr<std::string> BuildForm(const QueryOptions& options) {
   const int64_t now_ms = SystemClock().NowMs();
   std::string form;
   AppendField("query", options.expr, &form);
   AppendField("timeout", options.timeout, &form);
+  if (options.explain) AppendField("stats", "all", &form);
   if (options.start.empty()) {
     if (!options.end.empty() || !options.step.empty()) {
       return absl::InvalidArgumentError(
@@ -177,7 +223,9 @@ absl::Status Query(const QueryOptions& options) {
       fmt::print(stderr, "vigie: {}\n", ValueText(text));
     }
   }
-  if (options.format == "json") {
+  if (options.explain) {
+    PrintExplanation(answer.at("data"));
+  } else if (options.format == "json") {
     fmt::print("{}\n", response.body);
   } else {
     PrintTable(answer.at("data"));
@@ -208,6 +256,9 @@ void AddQuery(CLI::App& app, absl::Status* result) {
   query->add_option("--step", options->step, "Step of a range; default: 1m");
   query->add_option("--timeout", options->timeout, "How long to wait")
       ->capture_default_str();
+  query->add_flag("--explain", options->explain,
+                  "Show how the query was evaluated, instead of its result: a "
+                  "tree with time, series, samples and bytes of each part");
   query->callback([options, result] { *result = Query(*options); });
 }
 

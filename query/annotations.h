@@ -39,6 +39,8 @@ class Annotations {
   // As it is, without prefix or place: what the store could not show.
   void WarnOfStore(std::string_view text);
 
+  bool empty() const { return warnings_.empty() && infos_.empty(); }
+
   // What was said elsewhere in the meantime.
   void Take(Annotations other);
 

@@ -11,8 +11,8 @@ namespace vigie::query {
 void QueryAccount::Tally::Add(int64_t count) {
   const int64_t next = now.fetch_add(count, std::memory_order_relaxed) + count;
   int64_t before = peak.load(std::memory_order_relaxed);
-  while (before < next && !peak.compare_exchange_weak(
-                              before, next, std::memory_order_relaxed)) {
+  while (before < next &&
+         !peak.compare_exchange_weak(before, next, std::memory_order_relaxed)) {
   }
 }
 
@@ -45,8 +45,7 @@ absl::Status QueryAccount::Charge(int64_t bytes, int64_t samples) {
   absl::Status status = bytes_.Charge(bytes);
   if (status.ok()) return status;
   samples_.Subtract(samples);
-  const bool process =
-      status.code() == absl::StatusCode::kResourceExhausted;
+  const bool process = status.code() == absl::StatusCode::kResourceExhausted;
   return WithLimit(process ? Limit::kProcessBytes : Limit::kQueryBytes,
                    std::move(status));
 }

@@ -10,6 +10,7 @@
 #include "base/task_pool.h"
 #include "query/context.h"
 #include "query/evaluator.h"
+#include "query/explain.h"
 #include "query/parser/parser.h"
 #include "query/plan.h"
 #include "query/query_metrics.h"
@@ -18,6 +19,10 @@ namespace vigie::query {
 namespace {
 
 constexpr size_t kLoggedQueryBytesMax = 4096;
+// A part that stands in a query twice is kept until its last use if it is
+// short, in bytes and against the budget; else it is evaluated again.
+constexpr int64_t kSharedBytesMax = 64 << 20;
+constexpr int64_t kSharedOfBudget = 8;
 
 absl::Status CheckTime(std::string_view what, int64_t time_ms) {
   if (time_ms >= -kTimeMaxMs && time_ms <= kTimeMaxMs) return absl::OkStatus();
@@ -112,7 +117,9 @@ absl::StatusOr<Matrix> MatrixOf(QueryContext* context,
     out.labels = std::move(one.labels);
     one = StepSeries();  // its cells go as the answer grows
   }
+  const int64_t begun_ns = context->clock.MonotonicNs();
   SortByLabels(&matrix);
+  context->stats.sort_ns = context->clock.MonotonicNs() - begun_ns;
   return matrix;
 }
 
@@ -170,8 +177,7 @@ absl::StatusOr<Matrix> RangeSelectorResult(Evaluator* evaluator,
 }
 
 absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
-                               const Plan& plan) {
-  Evaluator evaluator(context, &plan);
+                               Evaluator& evaluator) {
   const Steps& steps = context->top;
   const bool instant = context->top_step_ms == 0;
   Charge charge(&context->account);
@@ -184,7 +190,17 @@ absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
       break;
     case ValueType::kMatrix:
       if (instant) {
-        return RangeSelectorResult(&evaluator, expr, steps, &charge);
+        VIGIE_ASSIGN_OR_RETURN(
+            Matrix matrix,
+            RangeSelectorResult(&evaluator, expr, steps, &charge));
+        if (context->step_samples != nullptr) {
+          for (const MatrixSeries& series : matrix) {
+            context->step_samples->Add(
+                0, static_cast<int64_t>(series.floats.size() +
+                                        series.histograms.size()));
+          }
+        }
+        return matrix;
       }
       break;
     case ValueType::kScalar: {
@@ -227,6 +243,7 @@ struct Engine::Request {
   std::optional<int64_t> lookback_ms;
   std::optional<int64_t> timeout_ms;
   std::stop_token stop;
+  bool explain = false;
 };
 
 absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
@@ -244,6 +261,7 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
                   .end_ms = request.end_ms,
                   .step_ms = request.instant ? 0 : request.steps.step_ms}));
 
+  const int64_t prepared_ns = clock_.MonotonicNs();
   ByteAccount bytes(account_name_, options_.query_bytes_max,
                     process_account_.get());
   QueryAccount account(&bytes, options_.query_samples_max);
@@ -273,13 +291,35 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   context.top_end_ms = request.end_ms;
   context.top_step_ms = step_ms;
 
+  StepSamples step_samples(request.explain ? request.steps.count : 0);
+  std::unique_ptr<ExplainedNode> explained;
+  if (request.explain) {
+    context.step_samples = &step_samples;
+    explained = std::make_unique<ExplainedNode>(&context);
+  }
+  SharedVectors shared(
+      plan.common_parts(),
+      std::min(kSharedBytesMax, options_.query_bytes_max / kSharedOfBudget));
+  Evaluator evaluator(&context, &plan, &shared, explained.get());
+
   QueryResult result;
-  VIGIE_ASSIGN_OR_RETURN(result.value, Evaluate(&context, *expr, plan));
+  VIGIE_ASSIGN_OR_RETURN(result.value, Evaluate(&context, *expr, evaluator));
+  if (explained != nullptr) {
+    result.plan =
+        std::make_shared<const PlanNode>(explained->Finish(&context.stats));
+    result.start_ms = request.steps.start_ms;
+    result.step_ms = request.steps.step_ms;
+    for (int64_t step = 0; step < step_samples.steps(); ++step) {
+      result.samples_per_step.push_back(step_samples.At(step));
+    }
+  }
   result.warnings = context.annotations.Warnings(request.query);
   result.infos = context.annotations.Infos(request.query);
   result.stats = context.stats;
   result.stats.bytes_peak = bytes.bytes_peak();
   result.stats.samples_peak = account.samples_peak();
+  result.stats.preparation_ns = prepared_ns - begun_ns;
+  result.stats.threads_max = options_.threads;
   result.stats.duration_ns = clock_.MonotonicNs() - begun_ns;
   return result;
 }
@@ -356,7 +396,8 @@ absl::StatusOr<QueryResult> Engine::Run(const InstantQuery& query) const {
       .instant = true,
       .lookback_ms = query.lookback_ms,
       .timeout_ms = query.timeout_ms,
-      .stop = query.stop};
+      .stop = query.stop,
+      .explain = query.explain};
   return RunLogged(request);
 }
 
@@ -391,7 +432,8 @@ absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
                         .instant = false,
                         .lookback_ms = query.lookback_ms,
                         .timeout_ms = query.timeout_ms,
-                        .stop = query.stop};
+                        .stop = query.stop,
+                        .explain = query.explain};
   return RunLogged(request);
 }
 

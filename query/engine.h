@@ -79,6 +79,7 @@ struct InstantQuery {
   std::optional<int64_t> lookback_ms;
   std::optional<int64_t> timeout_ms;  // capped by the options'
   std::stop_token stop;
+  bool explain = false;  // with the plan and what each node of it took
 };
 
 // Evaluated at start, start + step, ... up to and including end.
@@ -91,6 +92,7 @@ struct RangeQuery {
   std::optional<int64_t> lookback_ms;
   std::optional<int64_t> timeout_ms;
   std::stop_token stop;
+  bool explain = false;
 };
 
 class Engine {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "query/explain.h"
 #include "query/native_histogram.h"
 
 namespace vigie::query {
@@ -133,6 +134,16 @@ class SubqueryRuns final : public RunStream {
   const Steps grid_;
 };
 
+absl::StatusOr<std::vector<StepSeries>> AllOf(SeriesStream* stream) {
+  std::vector<StepSeries> all;
+  while (true) {
+    StepSeries series;
+    VIGIE_ASSIGN_OR_RETURN(const bool more, stream->Next(&series));
+    if (!more) return all;
+    all.push_back(std::move(series));
+  }
+}
+
 int64_t FloorDivide(int64_t a, int64_t b) {
   const int64_t quotient = a / b;
   return quotient - ((a % b != 0 && (a < 0) != (b < 0)) ? 1 : 0);
@@ -200,14 +211,44 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Evaluator::Vector(
     const Expr& expr, const Steps& steps) {
   VIGIE_RETURN_IF_ERROR(context_.Check());
   if (steps.count == 0) return StreamOf({});
-  if (steps.count > 1 && plan_.IsStepInvariant(expr)) {
-    Steps once = steps;
-    once.count = 1;
-    VIGIE_ASSIGN_OR_RETURN(auto stream, VectorOfKind(expr, once));
-    return std::make_unique<Repeated>(&context_, std::move(stream),
-                                      steps.count);
+  const Expr& inner = WithoutParens(expr);
+  if (node_ != nullptr) return node_->Vector(*this, inner, steps);
+  return VectorAsPlanned(inner, steps);
+}
+
+absl::StatusOr<std::unique_ptr<SeriesStream>> Evaluator::VectorAsPlanned(
+    const Expr& expr, const Steps& steps) {
+  Steps evaluated = steps;
+  if (plan_.IsStepInvariant(expr)) evaluated.count = 1;
+  const auto evaluate = [&] { return VectorOfKind(expr, evaluated); };
+  const std::optional<size_t> part = plan_.common_parts().NumberOf(expr);
+  VIGIE_ASSIGN_OR_RETURN(
+      auto stream, part.has_value()
+                       ? shared_.Stream(*part, &context_, evaluated, evaluate)
+                       : evaluate());
+  if (evaluated.count == steps.count) return stream;
+  return std::make_unique<Repeated>(&context_, std::move(stream), steps.count);
+}
+
+absl::StatusOr<SharedVectors::Series> Evaluator::CollectShared(
+    const Expr& expr, const Steps& steps) {
+  VIGIE_RETURN_IF_ERROR(context_.Check());
+  if (steps.count == 0) return std::make_shared<std::vector<StepSeries>>();
+  const Expr& inner = WithoutParens(expr);
+  if (node_ != nullptr) return node_->All(*this, inner, steps);
+  return AllAsPlanned(inner, steps);
+}
+
+absl::StatusOr<SharedVectors::Series> Evaluator::AllAsPlanned(
+    const Expr& expr, const Steps& steps) {
+  const std::optional<size_t> part = plan_.common_parts().NumberOf(expr);
+  if (part.has_value() && !plan_.IsStepInvariant(expr)) {
+    return shared_.All(*part, &context_, steps,
+                       [&] { return VectorOfKind(expr, steps); });
   }
-  return VectorOfKind(expr, steps);
+  VIGIE_ASSIGN_OR_RETURN(auto stream, VectorAsPlanned(expr, steps));
+  VIGIE_ASSIGN_OR_RETURN(auto series, AllOf(stream.get()));
+  return std::make_shared<std::vector<StepSeries>>(std::move(series));
 }
 
 absl::StatusOr<std::unique_ptr<SeriesStream>> Evaluator::VectorOfKind(
@@ -242,16 +283,20 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Evaluator::VectorOfKind(
 absl::StatusOr<ScalarColumn> Evaluator::Scalar(const Expr& expr,
                                                const Steps& steps) {
   VIGIE_RETURN_IF_ERROR(context_.Check());
-  if (expr.kind == Expr::Kind::kNumber) {
-    return ScalarColumn::Constant(expr.As<NumberLiteral>().value);
+  const Expr& inner = WithoutParens(expr);
+  if (const std::optional<double> value = plan_.ConstantOf(inner)) {
+    return ScalarColumn::Constant(*value);
   }
   if (steps.count == 0) return ScalarColumn::Constant(0);
-  if (steps.count > 1 && plan_.IsStepInvariant(expr)) {
-    Steps once = steps;
-    once.count = 1;
-    return ScalarOfKind(expr, once);
-  }
-  return ScalarOfKind(expr, steps);
+  if (node_ != nullptr) return node_->Scalar(*this, inner, steps);
+  return ScalarAsPlanned(inner, steps);
+}
+
+absl::StatusOr<ScalarColumn> Evaluator::ScalarAsPlanned(const Expr& expr,
+                                                        const Steps& steps) {
+  Steps evaluated = steps;
+  if (plan_.IsStepInvariant(expr)) evaluated.count = 1;
+  return ScalarOfKind(expr, evaluated);
 }
 
 absl::StatusOr<ScalarColumn> Evaluator::ScalarOfKind(const Expr& expr,
@@ -321,20 +366,18 @@ absl::StatusOr<std::unique_ptr<RunStream>> Evaluator::Range(
   // What cannot hold one column of the grid is refused here, before anything
   // makes buffers as long as it.
   VIGIE_RETURN_IF_ERROR(ProbeColumn(&context_.account, grid.count));
-  VIGIE_ASSIGN_OR_RETURN(auto stream, Vector(*subquery.expr, grid));
-  return std::make_unique<SubqueryRuns>(&context_, std::move(stream), grid);
+  // Samples are counted as the windows see them.
+  StepSamples* const samples = std::exchange(context_.step_samples, nullptr);
+  auto stream = Vector(*subquery.expr, grid);
+  context_.step_samples = samples;
+  if (!stream.ok()) return stream.status();
+  return std::make_unique<SubqueryRuns>(&context_, *std::move(stream), grid);
 }
 
 absl::StatusOr<std::vector<StepSeries>> Evaluator::Collect(const Expr& expr,
                                                            const Steps& steps) {
   VIGIE_ASSIGN_OR_RETURN(auto stream, Vector(expr, steps));
-  std::vector<StepSeries> all;
-  while (true) {
-    StepSeries series;
-    VIGIE_ASSIGN_OR_RETURN(const bool more, stream->Next(&series));
-    if (!more) return all;
-    all.push_back(std::move(series));
-  }
+  return AllOf(stream.get());
 }
 
 }  // namespace vigie::query

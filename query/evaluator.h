@@ -10,15 +10,26 @@
 #include "query/leaf_stream.h"
 #include "query/parser/ast.h"
 #include "query/plan.h"
+#include "query/shared_vectors.h"
 #include "query/steps.h"
 
 namespace vigie::query {
 
+class ExplainedNode;
+
 class Evaluator {
  public:
-  // Both outlive the evaluator and the streams it makes.
-  Evaluator(QueryContext* context, const Plan* plan)
-      : context_(*context), plan_(*plan) {}
+  // All outlive the evaluator and the streams it makes. `node` watches, if
+  // the query is to be explained.
+  Evaluator(QueryContext* context, const Plan* plan, SharedVectors* shared,
+            ExplainedNode* node = nullptr)
+      : context_(*context), plan_(*plan), shared_(*shared), node_(node) {}
+  // For a part of the query, watched by `node`.
+  Evaluator(const Evaluator& whole, QueryContext* context, ExplainedNode* node)
+      : context_(*context),
+        plan_(whole.plan_),
+        shared_(whole.shared_),
+        node_(node) {}
 
   // An instant vector, or a scalar or string as the function type demands.
   absl::StatusOr<std::unique_ptr<SeriesStream>> Vector(const Expr& expr,
@@ -31,8 +42,23 @@ class Evaluator {
   // All series at once, for nodes that need them side by side.
   absl::StatusOr<std::vector<StepSeries>> Collect(const Expr& expr,
                                                   const Steps& steps);
+  // So too, for those that change no cell: others may hold them as well.
+  absl::StatusOr<SharedVectors::Series> CollectShared(const Expr& expr,
+                                                      const Steps& steps);
 
-  QueryContext& context() { return context_; }
+  QueryContext& context() const { return context_; }
+  const Plan& plan() const { return plan_; }
+  const SharedVectors& shared() const { return shared_; }
+
+  // What Vector, CollectShared and Scalar do where nobody watches: evaluate
+  // once what is the same at every step, and once what stands there twice.
+  // Parentheses have been removed, and there are steps.
+  absl::StatusOr<std::unique_ptr<SeriesStream>> VectorAsPlanned(
+      const Expr& expr, const Steps& steps);
+  absl::StatusOr<SharedVectors::Series> AllAsPlanned(const Expr& expr,
+                                                     const Steps& steps);
+  absl::StatusOr<ScalarColumn> ScalarAsPlanned(const Expr& expr,
+                                               const Steps& steps);
 
  private:
   absl::StatusOr<std::unique_ptr<SeriesStream>> VectorOfKind(
@@ -42,6 +68,8 @@ class Evaluator {
 
   QueryContext& context_;
   const Plan& plan_;
+  SharedVectors& shared_;
+  ExplainedNode* const node_;  // null: nobody asks for an explanation
 };
 
 // Hands on series that are there already.

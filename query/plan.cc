@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "query/evaluator.h"
 #include "query/parser/parser.h"
 
 namespace vigie::query {
@@ -12,10 +13,9 @@ namespace {
 
 // Their value depends on the evaluation time even if the arguments' does not.
 constexpr std::string_view kTimeFunctions[] = {
-    "days_in_month",  "day_of_month", "day_of_week", "day_of_year",    "end",
-    "hour",           "minute",       "month",       "predict_linear", "range",
-    "start",          "step",         "time",        "timestamp",      "year",
-    "start_timestamp"};
+    "days_in_month", "day_of_month", "day_of_week", "day_of_year",
+    "hour",          "minute",       "month",       "predict_linear",
+    "time",          "timestamp",    "year",        "start_timestamp"};
 
 // Durations are 64-bit nanoseconds in Prometheus.
 constexpr double kSecondsMax = 9223372036.0;
@@ -39,10 +39,51 @@ class Plan::Builder {
   absl::StatusOr<bool> Visit(Expr* expr) {
     VIGIE_ASSIGN_OR_RETURN(const bool invariant, VisitKind(expr));
     if (invariant) plan_->invariant_.insert(expr);
+    if (expr->type == ValueType::kScalar) {
+      if (const std::optional<double> value = Fold(*expr)) {
+        plan_->constants_[expr] = *value;
+      }
+    }
     return invariant;
   }
 
  private:
+  // What is below has been folded. The operations are those of evaluation.
+  std::optional<double> Fold(const Expr& expr) const {
+    switch (expr.kind) {
+      case Expr::Kind::kNumber:
+        return expr.As<NumberLiteral>().value;
+      case Expr::Kind::kParen:
+        return plan_->ConstantOf(*expr.As<ParenExpr>().expr);
+      case Expr::Kind::kUnary: {
+        const auto& unary = expr.As<UnaryExpr>();
+        const std::optional<double> inner = plan_->ConstantOf(*unary.expr);
+        if (!inner.has_value() || !unary.negate) return inner;
+        return -*inner;
+      }
+      case Expr::Kind::kBinary: {
+        const auto& binary = expr.As<BinaryExpr>();
+        const std::optional<double> lhs = plan_->ConstantOf(*binary.lhs);
+        const std::optional<double> rhs = plan_->ConstantOf(*binary.rhs);
+        if (!lhs.has_value() || !rhs.has_value()) return std::nullopt;
+        return ScalarBinary(binary.op, *lhs, *rhs);
+      }
+      case Expr::Kind::kCall: {
+        const auto& call = expr.As<CallExpr>();
+        const std::string_view name = call.function->name;
+        if (!call.args.empty()) return std::nullopt;
+        if (name == "start") return Seconds(times_.start_ms);
+        if (name == "end") return Seconds(times_.end_ms);
+        if (name == "step") return Seconds(times_.step_ms);
+        if (name == "range") return Seconds(times_.end_ms - times_.start_ms);
+        return std::nullopt;
+      }
+      default:
+        return std::nullopt;
+    }
+  }
+  static double Seconds(int64_t ms) { return static_cast<double>(ms) / 1000; }
+
   absl::StatusOr<bool> VisitKind(Expr* expr) {
     switch (expr->kind) {
       case Expr::Kind::kNumber:
@@ -190,6 +231,7 @@ absl::StatusOr<Plan> Plan::Make(std::string_view query, Expr* expr,
   Plan plan;
   Builder builder(query, times, &plan);
   VIGIE_RETURN_IF_ERROR(builder.Visit(expr).status());
+  plan.common_parts_ = CommonParts(*expr);
   return plan;
 }
 

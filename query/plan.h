@@ -1,12 +1,16 @@
 // Plan: the expression made ready for evaluation: durations and `@` resolved
-// to milliseconds, and which parts have the same value at every step.
+// to milliseconds, scalars that nothing but the query decides folded, and which
+// parts have the same value at every step or stand in it more than once.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
+#include "query/common_parts.h"
 #include "query/parser/ast.h"
 #include "query/steps.h"
 
@@ -31,9 +35,20 @@ class Plan {
     return invariant_.contains(&expr);
   }
 
+  // Of scalars made of numbers, start(), end(), step() and range().
+  std::optional<double> ConstantOf(const Expr& expr) const {
+    const auto found = constants_.find(&expr);
+    if (found == constants_.end()) return std::nullopt;
+    return found->second;
+  }
+
+  const CommonParts& common_parts() const { return common_parts_; }
+
  private:
   class Builder;
   absl::flat_hash_set<const Expr*> invariant_;
+  absl::flat_hash_map<const Expr*, double> constants_;
+  CommonParts common_parts_;
 };
 
 // The expression without the parentheses around it.

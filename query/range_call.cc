@@ -96,6 +96,7 @@ class WindowedFunction {
     VIGIE_RETURN_IF_ERROR(series->Init(&context_.account, run.labels,
                                        run.drop_name || !keeps_name,
                                        steps_.count));
+    if (context_.step_samples != nullptr) CountSamples(run);
     VIGIE_RETURN_IF_ERROR(function_->Begin(run));
     bool floats = false;
     bool all = false;
@@ -119,6 +120,24 @@ class WindowedFunction {
   }
 
  private:
+  // What each window has, for who asks.
+  void CountSamples(const SampleRun& run) {
+    size_t begin = 0;
+    size_t end = 0;
+    size_t histogram_begin = 0;
+    size_t histogram_end = 0;
+    for (int64_t step = 0; step < steps_.count; ++step) {
+      const Window window =
+          WindowBounds(shift_, call_->range_ms, steps_.At(step));
+      Slide(run.times(), window.start_ms, window.end_ms, &begin, &end);
+      Slide(run.histogram_times(), window.start_ms, window.end_ms,
+            &histogram_begin, &histogram_end);
+      context_.step_samples->Add(
+          step,
+          static_cast<int64_t>(end - begin + histogram_end - histogram_begin));
+    }
+  }
+
   // Whether a float came of any of them.
   absl::StatusOr<bool> WindowByWindow(const SampleRun& run,
                                       StepSeries* series) {
@@ -223,6 +242,11 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> AbsentOverTime(
       Slide(run.histogram_times(), window.start_ms, window.end_ms,
             &histogram_begin, &histogram_end);
       if (end > begin || histogram_end > histogram_begin) found[step] = true;
+      if (context->step_samples != nullptr) {
+        context->step_samples->Add(
+            step, static_cast<int64_t>(end - begin + histogram_end -
+                                       histogram_begin));
+      }
     }
   }
   StepSeries series;

@@ -116,8 +116,10 @@ absl::StatusOr<Snapshot> SnapshotOf(QueryContext* context,
   store::ReadContext read;
   read.account = &context->account.bytes();
   read.stop = context->stop;
+  const int64_t bytes_before = context->account.bytes().bytes();
   VIGIE_ASSIGN_OR_RETURN(Snapshot snapshot,
                          context->queryable.Select(request, read));
+  context->account.TallyStore(context->account.bytes().bytes() - bytes_before);
   for (const std::string& warning : snapshot->warnings()) {
     context->annotations.WarnOfStore(warning);
   }
@@ -182,6 +184,11 @@ class InstantLeaf final : public SeriesLeaf {
     VIGIE_RETURN_IF_ERROR(
         series->Init(&context_.account, reader_.labels(), false, steps_.count));
     VIGIE_RETURN_IF_ERROR(Read(series));
+    if (context_.step_samples != nullptr) {
+      for (int64_t step = 0; step < steps_.count; ++step) {
+        context_.step_samples->Add(step, series->present(step) ? 1 : 0);
+      }
+    }
     return series->AnyPresent();
   }
 

@@ -110,6 +110,19 @@ absl::Status StepSeries::CopyFrom(const StepSeries& other, int64_t from,
   return absl::OkStatus();
 }
 
+absl::Status StepSeries::CopyAll(QueryAccount* account,
+                                 const StepSeries& other) {
+  Charge charge(account);
+  VIGIE_RETURN_IF_ERROR(charge.Add(other.bytes(), other.steps()));
+  labels = other.labels;
+  drop_name = other.drop_name;
+  cells_ = other.cells_;
+  values_ = other.values_;
+  histograms_ = other.histograms_;
+  charge_ = std::move(charge);
+  return absl::OkStatus();
+}
+
 bool StepSeries::AnyPresent() const {
   return std::any_of(cells_.begin(), cells_.end(),
                      [](Cell cell) { return cell != Cell::kAbsent; });

@@ -44,6 +44,8 @@ struct Steps {
 
   int64_t At(int64_t step) const { return start_ms + step * step_ms; }
   int64_t end_ms() const { return At(count - 1); }
+
+  friend bool operator==(const Steps&, const Steps&) = default;
 };
 
 using HistogramRef = std::shared_ptr<const FloatHistogram>;
@@ -91,7 +93,10 @@ class StepSeries {
     return CopyFrom(other, step, step);
   }
   absl::Status CopyFrom(const StepSeries& other, int64_t from, int64_t to);
+  // Becomes a copy of all of `other`, charged apart.
+  absl::Status CopyAll(QueryAccount* account, const StepSeries& other);
   bool AnyPresent() const;
+  int64_t bytes() const { return charge_.bytes(); }
 
   Labels labels;
   // The name (with type and unit) is to be dropped when the query ends:

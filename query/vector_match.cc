@@ -38,19 +38,30 @@ struct MatchGroup {
 };
 
 struct Sides {
-  std::vector<StepSeries> lhs;
-  std::vector<StepSeries> rhs;
+  // Others may hold them too, unless the operation sets cells.
+  std::shared_ptr<std::vector<StepSeries>> lhs;
+  std::shared_ptr<std::vector<StepSeries>> rhs;
   std::vector<MatchGroup> groups;
   Charge charge;
 };
+
+absl::StatusOr<std::shared_ptr<std::vector<StepSeries>>> Own(
+    Evaluator* evaluator, const Expr& expr, const Steps& steps) {
+  VIGIE_ASSIGN_OR_RETURN(auto series, evaluator->Collect(expr, steps));
+  return std::make_shared<std::vector<StepSeries>>(std::move(series));
+}
 
 absl::StatusOr<Sides> CollectSides(Evaluator* evaluator,
                                    const BinaryExpr& binary,
                                    const Steps& steps) {
   Sides sides;
   sides.charge = Charge(&evaluator->context().account);
-  VIGIE_ASSIGN_OR_RETURN(sides.lhs, evaluator->Collect(*binary.lhs, steps));
-  VIGIE_ASSIGN_OR_RETURN(sides.rhs, evaluator->Collect(*binary.rhs, steps));
+  const auto collect = [&](const Expr& expr) {
+    return IsSetOperator(binary.op) ? Own(evaluator, expr, steps)
+                                    : evaluator->CollectShared(expr, steps);
+  };
+  VIGIE_ASSIGN_OR_RETURN(sides.lhs, collect(*binary.lhs));
+  VIGIE_ASSIGN_OR_RETURN(sides.rhs, collect(*binary.rhs));
   absl::flat_hash_map<Labels, size_t> group_of;
   const auto place = [&](const StepSeries& series) -> absl::StatusOr<size_t> {
     Labels signature = SignatureOf(series.labels, *binary.matching);
@@ -64,12 +75,12 @@ absl::StatusOr<Sides> CollectSides(Evaluator* evaluator,
     }
     return at->second;
   };
-  for (size_t i = 0; i < sides.lhs.size(); ++i) {
-    VIGIE_ASSIGN_OR_RETURN(const size_t group, place(sides.lhs[i]));
+  for (size_t i = 0; i < sides.lhs->size(); ++i) {
+    VIGIE_ASSIGN_OR_RETURN(const size_t group, place((*sides.lhs)[i]));
     sides.groups[group].lhs.push_back(i);
   }
-  for (size_t i = 0; i < sides.rhs.size(); ++i) {
-    VIGIE_ASSIGN_OR_RETURN(const size_t group, place(sides.rhs[i]));
+  for (size_t i = 0; i < sides.rhs->size(); ++i) {
+    VIGIE_ASSIGN_OR_RETURN(const size_t group, place((*sides.rhs)[i]));
     sides.groups[group].rhs.push_back(i);
   }
   return sides;
@@ -92,13 +103,15 @@ std::vector<bool> StepsOfAny(const std::vector<StepSeries>& all,
 // and, or, unless: keep cells as they are.
 absl::StatusOr<std::unique_ptr<SeriesStream>> SetOperation(
     QueryContext* context, BinaryOp op, Sides sides, const Steps& steps) {
+  std::vector<StepSeries>& lhs = *sides.lhs;
+  std::vector<StepSeries>& rhs = *sides.rhs;
   for (const MatchGroup& group : sides.groups) {
     VIGIE_RETURN_IF_ERROR(context->Check());
     // `or` looks at what is on the left, the others at the right.
     const std::vector<bool> other =
-        op == BinaryOp::kOr ? StepsOfAny(sides.lhs, &group.lhs, steps.count)
-                            : StepsOfAny(sides.rhs, &group.rhs, steps.count);
-    std::vector<StepSeries>& kept = op == BinaryOp::kOr ? sides.rhs : sides.lhs;
+        op == BinaryOp::kOr ? StepsOfAny(lhs, &group.lhs, steps.count)
+                            : StepsOfAny(rhs, &group.rhs, steps.count);
+    std::vector<StepSeries>& kept = op == BinaryOp::kOr ? rhs : lhs;
     for (const size_t i : op == BinaryOp::kOr ? group.rhs : group.lhs) {
       for (int64_t step = 0; step < steps.count; ++step) {
         VIGIE_RETURN_IF_ERROR(context->CheckNowAndThen());
@@ -106,9 +119,9 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SetOperation(
       }
     }
   }
-  if (op != BinaryOp::kOr) return StreamOf(std::move(sides.lhs));
-  std::vector<StepSeries> all = std::move(sides.lhs);
-  for (StepSeries& series : sides.rhs) {
+  if (op != BinaryOp::kOr) return StreamOf(std::move(lhs));
+  std::vector<StepSeries> all = std::move(lhs);
+  for (StepSeries& series : rhs) {
     if (series.AnyPresent()) all.push_back(std::move(series));
   }
   // A series may come from the left at some steps, from the right at others.
@@ -133,8 +146,8 @@ class VectorMatcher {
         binary_(binary),
         matching_(*binary.matching),
         swapped_(matching_.cardinality == Cardinality::kOneToMany),
-        many_(swapped_ ? sides->rhs : sides->lhs),
-        one_(swapped_ ? sides->lhs : sides->rhs),
+        many_(swapped_ ? *sides->rhs : *sides->lhs),
+        one_(swapped_ ? *sides->lhs : *sides->rhs),
         groups_(sides->groups),
         steps_(steps),
         charge_(&context->account) {}

@@ -49,6 +49,7 @@ absl::StatusOr<QueryParameters> ReadQueryParameters(const HttpRequest& request,
   VIGIE_ASSIGN_OR_RETURN(parameters.lookback_ms,
                          ReadDuration(form, "lookback_delta"));
   parameters.stats.wanted = !form.Get("stats").empty();
+  parameters.stats.all = form.Get("stats") == "all";
   parameters.stats.queued_ns = clock.MonotonicNs() - request.arrival_ns;
   // A client's patience includes the time in the queue.
   if (parameters.timeout_ms) {
@@ -177,6 +178,7 @@ ApiV1::Answer ApiV1::Query(const HttpRequest& request, const Form& form) {
   query.lookback_ms = parameters.lookback_ms;
   query.timeout_ms = parameters.timeout_ms;
   query.stop = request.stop;
+  query.explain = parameters.stats.wanted;
   return AnswerQuery(dependencies_.engine.Run(query), parameters, results_);
 }
 
@@ -209,6 +211,7 @@ ApiV1::Answer ApiV1::QueryRange(const HttpRequest& request, const Form& form) {
   query.lookback_ms = parameters.lookback_ms;
   query.timeout_ms = parameters.timeout_ms;
   query.stop = request.stop;
+  query.explain = parameters.stats.wanted;
   return AnswerQuery(dependencies_.engine.Run(query), parameters, results_);
 }
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <numeric>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -72,6 +73,55 @@ void AppendHistogramPoint(int64_t time_ms, const FloatHistogram& histogram,
   *out += ',';
   AppendHistogram(histogram, out);
   *out += ']';
+}
+
+void AppendSamplesPerStep(const query::QueryResult& result, std::string* out) {
+  *out += "\"totalQueryableSamplesPerStep\":[";
+  const char* comma = "";
+  int64_t time_ms = result.start_ms;
+  for (const int64_t samples : result.samples_per_step) {
+    *out += comma;
+    *out += '[';
+    AppendTimestamp(time_ms, out);
+    *out += fmt::format(",{}]", samples);
+    time_ms += result.step_ms;
+    comma = ",";
+  }
+  *out += "],";
+}
+
+void AppendPlan(const query::PlanNode& node, std::string* out) {
+  if (node.text.empty()) {  // the query itself: its expression
+    if (node.children.empty()) {
+      *out += "null";
+    } else {
+      AppendPlan(node.children.front(), out);
+    }
+    return;
+  }
+  *out += "{\"expr\":";
+  AppendJsonString(node.text, out);
+  *out += fmt::format(
+      ",\"kind\":\"{}\",\"steps\":{},\"timeSeconds\":", node.kind, node.steps);
+  AppendFloatText(static_cast<double>(node.time_ns) / 1e9, out);
+  *out += fmt::format(
+      ",\"series\":{},\"samples\":{},\"seriesRead\":{},\"samplesRead\":{},"
+      "\"bytesPeak\":{}",
+      node.series, node.samples, node.series_read, node.samples_read,
+      node.bytes_peak);
+  if (node.once) *out += ",\"once\":true";
+  if (node.part.has_value()) *out += fmt::format(",\"part\":{}", *node.part);
+  if (node.reused) *out += ",\"reused\":true";
+  if (!node.children.empty()) {
+    const char* comma = ",\"children\":[";
+    for (const query::PlanNode& child : node.children) {
+      *out += comma;
+      AppendPlan(child, out);
+      comma = ",";
+    }
+    *out += ']';
+  }
+  *out += '}';
 }
 
 class ChargedSource final : public BodySource {
@@ -216,12 +266,31 @@ void ResultSource::End(std::string* out) {
       AppendFloatText(static_cast<double>(ns) / 1e9, &text);
       return text;
     };
+    const query::QueryStats& stats = result_.stats;
     *out += fmt::format(
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{},\"execQueueTime\":{},"
-        "\"execTotalTime\":{}}},\"samples\":{{\"totalQueryableSamples\":{}}}}}",
-        seconds(result_.stats.duration_ns), seconds(stats_.queued_ns),
-        seconds(stats_.queued_ns + result_.stats.duration_ns),
-        result_.stats.samples_read);
+        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{},\"resultSortTime\":{},"
+        "\"queryPreparationTime\":{},\"innerEvalTime\":{},"
+        "\"execQueueTime\":{},\"execTotalTime\":{}}},\"samples\":{{",
+        seconds(stats.duration_ns), seconds(stats.sort_ns),
+        seconds(stats.preparation_ns),
+        seconds(stats.duration_ns - stats.preparation_ns - stats.sort_ns),
+        seconds(stats_.queued_ns),
+        seconds(stats_.queued_ns + stats.duration_ns));
+    if (stats_.all) AppendSamplesPerStep(result_, out);
+    *out +=
+        fmt::format("\"totalQueryableSamples\":{},\"peakSamples\":{}}}",
+                    std::accumulate(result_.samples_per_step.begin(),
+                                    result_.samples_per_step.end(), int64_t{0}),
+                    stats.samples_peak);
+    if (stats_.all && result_.plan != nullptr) {
+      *out += fmt::format(
+          ",\"seriesRead\":{},\"samplesRead\":{},\"bytesPeak\":{},"
+          "\"threadsMax\":{},\"plan\":",
+          stats.series_read, stats.samples_read, stats.bytes_peak,
+          stats.threads_max);
+      AppendPlan(*result_.plan, out);
+    }
+    *out += '}';
   }
   *out += '}';
   AppendNotes("warnings", result_.warnings, out);

@@ -34,9 +34,10 @@ HttpAnswer SuccessAnswer(std::string data,
 // 499, internal 500, timeout and unavailable 503.
 HttpAnswer ErrorAnswer(const absl::Status& error);
 
-// What stats=all adds: nothing that was not measured.
+// What `stats` adds: nothing that was not measured.
 struct StatsBlock {
   bool wanted = false;
+  bool all = false;  // the plan and the samples of each step too
   int64_t queued_ns = 0;
 };
 

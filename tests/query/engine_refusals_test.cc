@@ -130,6 +130,7 @@ TEST_F(EngineRefusalsTest, EachLimitNamesItsSettingIsCountedAndHurtsNoOther) {
 
 TEST_F(EngineRefusalsTest, WhatIsAddedUpIsNotHeldAsSamples) {
   LoadMany(50, 100);
+  options_.threads = 1;  // each has a few series in its hands
   options_.query_samples_max = 5'000;
 
   EXPECT_THAT(MakeEngine().Run(OverAnHour("x_total")),

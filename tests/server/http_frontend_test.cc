@@ -295,6 +295,12 @@ TEST_F(HttpFrontendTest, AddsStatsWhereAsked) {
   EXPECT_THAT(Get("/api/v1/query?query=1&stats=all").body,
               HasSubstr(R"("stats":{"timings":{"evalTotalTime":)"));
   EXPECT_THAT(Get("/api/v1/query?query=1").body, Not(HasSubstr("stats")));
+  Append({{"__name__", "up"}}, {{kNowMs, 1}});
+  EXPECT_THAT(Get("/api/v1/query?query=up&stats=all").body,
+              HasSubstr(R"("plan":{"expr":"up","kind":"selector","steps":1,)"));
+  EXPECT_THAT(Get("/api/v1/query?query=up&stats=true").body,
+              AllOf(HasSubstr(R"("totalQueryableSamples":1,)"),
+                    Not(HasSubstr("PerStep")), Not(HasSubstr("plan"))));
 }
 
 TEST_F(HttpFrontendTest, WritesUnusualValuesAndNames) {

@@ -90,8 +90,46 @@ TEST(ResultJsonTest, WritesStatsWhereAsked) {
   EXPECT_THAT(
       Write(query::Scalar{}, {.wanted = true, .queued_ns = 500'000'000}),
       HasSubstr(
-          R"("stats":{"timings":{"evalTotalTime":0,"execQueueTime":0.5,)"
-          R"("execTotalTime":0.5},"samples":{"totalQueryableSamples":0}})"));
+          R"("stats":{"timings":{"evalTotalTime":0,"resultSortTime":0,)"
+          R"("queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0.5,)"
+          R"("execTotalTime":0.5},"samples":{"totalQueryableSamples":0,)"
+          R"("peakSamples":0}})"));
+}
+
+TEST(ResultJsonTest, WritesThePlanAndTheSamplesOfEachStepIfAllIsAsked) {
+  query::QueryResult result;
+  result.value = query::Matrix();
+  result.samples_per_step = {3, 4};
+  result.start_ms = 1'500;
+  result.step_ms = 1'000;
+  result.stats.samples_peak = 6;
+  query::PlanNode plan;
+  query::PlanNode& sum = plan.children.emplace_back();
+  sum.text = "a{b=\"c\"}";
+  sum.kind = "aggregation";
+  sum.steps = 2;
+  sum.time_ns = 1'500'000'000;
+  sum.part = 0;
+  sum.reused = true;
+  query::PlanNode& selector = sum.children.emplace_back();
+  selector.text = "x @ 5";
+  selector.kind = "selector";
+  selector.once = true;
+  result.plan = std::make_shared<const query::PlanNode>(plan);
+  ResultSource source(std::move(result), {.wanted = true, .all = true});
+
+  EXPECT_THAT(
+      Drain(source),
+      HasSubstr(
+          R"("samples":{"totalQueryableSamplesPerStep":[[1.500,3],[2.500,4]],)"
+          R"("totalQueryableSamples":7,"peakSamples":6},"seriesRead":0,)"
+          R"("samplesRead":0,"bytesPeak":0,"threadsMax":1,"plan":{"expr":)"
+          R"("a{b=\"c\"}","kind":"aggregation","steps":2,"timeSeconds":1.5,)"
+          R"("series":0,"samples":0,"seriesRead":0,"samplesRead":0,)"
+          R"("bytesPeak":0,"part":0,"reused":true,"children":[{"expr":"x @ 5",)"
+          R"("kind":"selector","steps":0,"timeSeconds":0,"series":0,)"
+          R"("samples":0,"seriesRead":0,"samplesRead":0,"bytesPeak":0,)"
+          R"("once":true}]}})"));
 }
 
 // Cutting anywhere must not change the text: the same values as one series and
