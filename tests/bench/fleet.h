@@ -23,8 +23,8 @@ class Fleet {
   static constexpr uint32_t kSeriesPerPod = 100;
   static constexpr int64_t kIntervalMs = 15'000;
 
-  Fleet(uint32_t series, int64_t start_ms)
-      : start_ms_(start_ms), last_(series, 0.0) {}
+  Fleet(uint32_t series, int64_t start_ms, int64_t interval_ms = kIntervalMs)
+      : start_ms_(start_ms), interval_ms_(interval_ms), last_(series, 0.0) {}
 
   uint32_t size() const { return static_cast<uint32_t>(last_.size()); }
 
@@ -77,8 +77,8 @@ class Fleet {
 
   int64_t TimeOf(uint32_t series, int64_t step) const {
     const uint32_t pod = series / kSeriesPerPod;
-    return start_ms_ + step * kIntervalMs +
-           static_cast<int64_t>(Mix(pod) % kIntervalMs);
+    return start_ms_ + step * interval_ms_ +
+           static_cast<int64_t>(Mix(pod) % static_cast<uint64_t>(interval_ms_));
   }
 
   // One of the metrics, with 12 series a pod.
@@ -104,6 +104,7 @@ class Fleet {
   }
 
   const int64_t start_ms_;
+  const int64_t interval_ms_;
   std::vector<double> last_;
 };
 

@@ -49,12 +49,12 @@ class Server:
 
     name = ""
     ready_path = "/-/ready"
-    query_flags = ()
-    counts_all_at_once = False
+    keeps_results = False  # unless a query says nocache=1
 
     def __init__(self, binary, data):
         self.binary = binary
         self.data = str(data)
+        self.port = None
         self.url = None
         self.process = None
 
@@ -63,11 +63,11 @@ class Server:
 
     def start(self, seconds_max=120):
         """Returns the seconds from exec to the first answer that says ready."""
-        port = free_port()
-        self.url = f"http://127.0.0.1:{port}"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
         begin = time.monotonic()
         with open(self.data + ".log", "ab") as log:
-            self.process = subprocess.Popen(self.command(port), stdout=log,
+            self.process = subprocess.Popen(self.command(self.port), stdout=log,
                                             stderr=log,
                                             preexec_fn=die_with_parent)
         while time.monotonic() < begin + seconds_max:
@@ -128,6 +128,10 @@ class Server:
                 return int(line.split()[1]) * 1024
         raise Failed(f"/proc has no {key}")
 
+    def reset_peak(self):
+        """VmHWM is then what has been resident at once since now."""
+        pathlib.Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
     def cpu_seconds(self):
         stat = pathlib.Path(f"/proc/{self.pid}/stat").read_text()
         fields = stat.rpartition(")")[2].split()
@@ -164,6 +168,7 @@ class Server:
 
 class Vigie(Server):
     name = "vigie"
+    keeps_results = True
 
     def command(self, port):
         return [self.binary, "serve", "--data", self.data, "--http",
@@ -212,7 +217,7 @@ class Prometheus(Server):
 class VictoriaMetrics(Server):
     name = "victoria-metrics"
     ready_path = "/health"
-    query_flags = ("--extra", "nocache=1")
+    keeps_results = True
 
     def command(self, port):
         return [self.binary, f"-storageDataPath={self.data}",

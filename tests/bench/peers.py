@@ -1,7 +1,8 @@
 """vigie beside Debian's prometheus and victoria-metrics: the same work for each,
 one after the other, and one table with ratios.
 
-    peers.py --loadgen DIR [--vgd FILE] [--only ingest,memory,disk,recovery,query]
+    peers.py --loadgen DIR [--vgd FILE]
+             [--only ingest,memory,disk,recovery,query,names]
              [--series 100000,1000000,5000000] [--peers vigie,prometheus,...]
              [--hours 24] [--budget MINUTES] [--json FILE] [--vigie FILE]
 
@@ -11,6 +12,12 @@ Measures CPU of the servers, so run it on an idle machine; a figure that cannot
 be had is named at the end and the others go on. --smoke does a little of
 everything with vigie alone and fails if a figure is missing: a test of this
 script, whose figures mean nothing.
+
+`--only query` asks each class of queries cold and warm, one and four at once,
+with newer samples coming meanwhile; vigie and victoria-metrics with the results
+they keep and, by nocache=1, without (peer_queries.py). `--only names` asks for
+label names, values and series where pods come and go, and for what queries over
+all of many series hold (peer_names.py).
 """
 
 import argparse
@@ -27,11 +34,13 @@ import tempfile
 import time
 import traceback
 
+from peer_names import Names, Totals
+from peer_queries import Queries
 from peer_servers import SERVERS, Failed, die_with_parent
 from peer_table import render
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PHASES = ("ingest", "memory", "disk", "recovery", "query")
+PHASES = ("ingest", "memory", "disk", "recovery", "query", "names")
 # More would need over 21 GB.
 SERIES_MAX = {"prometheus": 1_000_000}
 INTERVAL_S = 15
@@ -51,6 +60,16 @@ class Sizes:
         self.loss_steps = 100
         self.loss_cpu_s = 0.05 if smoke else 1.0
         self.settle_s = 0 if smoke else 60
+        self.query_series = 200 if smoke else 5_000
+        self.query_hours = 0.2 if smoke else hours
+        self.query_classes = []  # the generator tells
+        self.query_repeats = 200  # of fast classes
+        self.query_seconds = 2  # of the others
+        self.query_cold_starts = 1 if smoke else 3
+        self.query_ingest_rate = 20_000  # samples a second
+        self.query_ingest_seconds = 2 if smoke else 150
+        self.names_series = 2_000 if smoke else 1_000_000
+        self.names_seconds = 0.01 if smoke else 2.0
 
 
 class Bench:
@@ -99,9 +118,11 @@ class Bench:
                     "--series", series, "--steps", steps, "--start", start,
                     "--server-pid", server.pid, "--settle",
                     self.sizes.settle_s, *extra]
-        extra = [a for a in extra if a not in ("--jitter", "--rate")]
+        known = list(zip(extra[::2], extra[1::2]))
         return [self.options.write_load, "--url", server.write_url, "--series",
-                series, "--steps", steps, "--start", start]
+                series, "--steps", steps, "--start", start,
+                *(word for pair in known if pair[0] == "--interval"
+                  for word in pair)]
 
     def write(self, server, series, steps, start, extra=()):
         """One fleet's samples; what the generator prints, with `cpu`: CPU
@@ -181,7 +202,7 @@ class Bench:
                       server.start())
 
     def disk_run(self, server, jitter_ms):
-        """C: few series for a day; queries on it; compact."""
+        """C: few series for a day; compact."""
         hours, series = self.sizes.disk_hours, self.sizes.disk_series
         steps = max(1, int(hours * 3600 / INTERVAL_S))
         start = int(time.time()) - steps * INTERVAL_S - 60
@@ -190,10 +211,8 @@ class Bench:
         kind = f"+-{jitter_ms} ms jitter" if jitter_ms else "plain"
         try:
             self.compact(server, kind, report)
-        except Failed as fault:  # the queries can be asked all the same
+        except Failed as fault:
             self.faults.append(f"{server.name}: {fault}")
-        if self.wants("query") and not jitter_ms and self.loadgen:
-            self.queries(server, series, start + steps * INTERVAL_S, hours)
 
     def compact(self, server, kind, report):
         """The figures of the data on disk in its final form."""
@@ -207,20 +226,6 @@ class Bench:
                   (server.cpu_seconds() - before) / samples * 1e6)
         self.note(f"disk, {kind}, B a sample", server.name,
                   server.disk_bytes_a_sample(samples))
-
-    def queries(self, server, series, end, hours):
-        text = self.run([self.loadgen, "query", "--url", server.url,
-                         "--server-pid", server.pid, "--series", series,
-                         "--end", end, "--span", hours, "--concurrency", 1,
-                         "--repeat", 40, "--seconds-each", 3,
-                         *server.query_flags], ok=(0, 1))
-        for line in text.splitlines()[1:]:
-            words = line.split()
-            if words[1] == "failed:" or line.startswith(" "):
-                self.faults.append(f"{server.name}: query: {line.strip()}")
-                continue
-            self.note(f"query {words[0]}, p50 ms", server.name, float(words[2]))
-            self.note(f"query {words[0]}, p99 ms", server.name, float(words[4]))
 
     def scrapes_run(self, server, every):
         """Real scrapes, each second or each `every` of them."""
@@ -271,9 +276,8 @@ class Bench:
                        lambda s, n=series: self.series_run(s, n), out)
         if self.wants("recovery"):
             yield "loss", self.loss_run, ()
-        if self.wants("disk", "query"):
-            yield "disk", lambda s: self.disk_run(s, 0), ()
         if self.wants("disk"):
+            yield "disk", lambda s: self.disk_run(s, 0), ()
             yield "disk, jitter", lambda s: self.disk_run(s, 5), ()
             if self.options.vgd:
                 for every in (15, 1):
@@ -281,6 +285,13 @@ class Bench:
                     yield (f"real scrapes each {every} s",
                            lambda s, n=every: self.scrapes_run(s, n),
                            ("prometheus",))
+        if self.wants("query"):
+            yield "query", lambda s: Queries(self, s).measure(), ()
+        if self.wants("names"):
+            yield ("names", lambda s: Names(self, s).measure(),
+                   ("victoria-metrics",))
+            yield ("totals", lambda s: Totals(self, s).measure(),
+                   ("victoria-metrics",))
 
     def run_all(self):
         self.build_loadgen()
@@ -290,6 +301,8 @@ class Bench:
                     continue
                 try:
                     self.seconds_left()
+                    self.note(f"load average before {what}", peer,
+                              os.getloadavg()[0])
                     self.with_server(peer, task)
                 except (Failed, OSError, subprocess.SubprocessError, KeyError,
                         ValueError) as fault:

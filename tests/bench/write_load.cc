@@ -5,8 +5,10 @@
 // Usage: write_load --url http://HOST:PORT/PATH [--batch N]
 //                   [--vgd FILE [--every N] [--end EPOCH_S]]
 //                   [--series N] [--steps N] [--start EPOCH_S]
+//                   [--interval S] [--metric NAME]
 // --every N keeps each N-th scrape of a series; --end moves all times so that
-// the newest is there. Exit status 1 if a request fails: then the counts say
+// the newest is there; --metric makes all series one metric's, with their own
+// names as a label. Exit status 1 if a request fails: then the counts say
 // how far it came.
 #include <fmt/format.h>
 
@@ -225,20 +227,33 @@ class Columns {
   std::vector<Point> points_;
 };
 
+// The labels of a series of the fleet, those of `metric` if that is not empty.
+std::string EncodeFleetLabels(const vigie::Labels& labels,
+                              std::string_view metric) {
+  std::vector<vigie::LabelView> views(labels.begin(), labels.end());
+  if (!metric.empty()) {
+    for (vigie::LabelView& label : views) {
+      if (label.name == vigie::kMetricName) label.name = "kind";
+    }
+    views.push_back({vigie::kMetricName, metric});
+    std::sort(views.begin(), views.end());
+  }
+  return EncodeLabels(views);
+}
+
 void WriteFleet(uint32_t series, int64_t steps, int64_t start_ms,
-                Writer* writer) {
+                int64_t interval_ms, std::string_view metric, Writer* writer) {
   using vigie::bench::Fleet;
   series -= series % Fleet::kSeriesPerPod;
   const int64_t end_ms =
       std::chrono::duration_cast<std::chrono::milliseconds>(
           std::chrono::system_clock::now().time_since_epoch())
           .count();
-  if (start_ms == 0) start_ms = end_ms - steps * Fleet::kIntervalMs;
-  Fleet fleet(series, start_ms);
+  if (start_ms == 0) start_ms = end_ms - steps * interval_ms;
+  Fleet fleet(series, start_ms, interval_ms);
   std::vector<std::string> labels;
   for (uint32_t i = 0; i < series; ++i) {
-    const vigie::Labels set = fleet.LabelsOf(i);
-    labels.push_back(EncodeLabels({set.begin(), set.end()}));
+    labels.push_back(EncodeFleetLabels(fleet.LabelsOf(i), metric));
   }
   writer->result().series = series;
   for (int64_t step = 0; step < steps; ++step) {
@@ -253,7 +268,8 @@ int Main(int argc, char** argv) {
   std::map<std::string, std::string> flags = {
       {"--url", ""},     {"--batch", "2000"}, {"--vgd", ""},
       {"--every", "1"},  {"--end", "0"},      {"--series", "1000"},
-      {"--steps", "10"}, {"--start", "0"}};
+      {"--steps", "10"}, {"--start", "0"},    {"--interval", "15"},
+      {"--metric", ""}};
   for (int i = 1; i < argc; i += 2) {
     const auto it = flags.find(argv[i]);
     if (it == flags.end() || i + 1 == argc) {
@@ -272,6 +288,7 @@ int Main(int argc, char** argv) {
   } else {
     WriteFleet(static_cast<uint32_t>(std::stoul(flags["--series"])),
                std::stol(flags["--steps"]), std::stol(flags["--start"]) * 1000,
+               std::stol(flags["--interval"]) * 1000, flags["--metric"],
                &writer);
   }
   const Result& result = writer.result();
