@@ -248,20 +248,6 @@ struct Engine::Request {
 
 absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   const int64_t begun_ns = clock_.MonotonicNs();
-  VIGIE_ASSIGN_OR_RETURN(
-      ExprPtr expr,
-      ParseExpr(request.query, {.experimental = options_.experimental,
-                                .text_bytes_max = options_.query_text_bytes_max,
-                                .regex_bytes_max = options_.regex_bytes_max,
-                                .nesting_max = options_.nesting_max}));
-  VIGIE_ASSIGN_OR_RETURN(
-      const Plan plan,
-      Plan::Make(request.query, expr.get(),
-                 {.start_ms = request.steps.start_ms,
-                  .end_ms = request.end_ms,
-                  .step_ms = request.instant ? 0 : request.steps.step_ms}));
-
-  const int64_t prepared_ns = clock_.MonotonicNs();
   ByteAccount bytes(account_name_, options_.query_bytes_max,
                     process_account_.get());
   QueryAccount account(&bytes, options_.query_samples_max);
@@ -278,7 +264,22 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   }
   context.deadline_ns = SaturatingAdd(
       begun_ns, std::min(timeout_ms, kTimeMaxMs / 1'000'000) * 1'000'000);
+  context.stop = request.stop;
+  VIGIE_ASSIGN_OR_RETURN(
+      ExprPtr expr,
+      ParseExpr(request.query,
+                {.experimental = options_.experimental,
+                 .text_bytes_max = options_.query_text_bytes_max,
+                 .regex_bytes_max = options_.regex_bytes_max,
+                 .nesting_max = options_.nesting_max,
+                 .check = [&context] { return context.Check(); }}));
   const int64_t step_ms = request.instant ? 0 : request.steps.step_ms;
+  VIGIE_ASSIGN_OR_RETURN(const Plan plan,
+                         Plan::Make(request.query, expr.get(),
+                                    {.start_ms = request.steps.start_ms,
+                                     .end_ms = request.end_ms,
+                                     .step_ms = step_ms}));
+  const int64_t prepared_ns = clock_.MonotonicNs();
   const RunningQueries::Entry entry(&running_,
                                     {.tenant = request.tenant,
                                      .query = std::string(request.query),

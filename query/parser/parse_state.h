@@ -36,6 +36,8 @@ class Parser {
 
   // Set once one of the above gave null.
   const std::optional<ParseError>& error() const { return error_; }
+  // What ParserOptions::check answered, if that ended the parse.
+  const absl::Status& stopped() const { return stopped_; }
 
  private:
   // A tree and how deep it is: chains of operators grow without recursion.
@@ -144,6 +146,7 @@ class Parser {
   int level_ = 0;
   std::vector<ContextText> contexts_;
   std::optional<ParseError> error_;
+  absl::Status stopped_;
 };
 
 // Milliseconds of a literal, cut as Prometheus does (whole nanoseconds first).

@@ -534,6 +534,7 @@ absl::StatusOr<ExprPtr> ParseExpr(std::string_view query,
   VIGIE_RETURN_IF_ERROR(CheckText(query, options));
   Parser parser(query, options);
   ExprPtr expr = parser.ParseWhole();
+  VIGIE_RETURN_IF_ERROR(parser.stopped());
   if (expr == nullptr) return StatusOf(query, *parser.error());
   if (const auto error = CheckTypes(query, expr.get())) {
     return StatusOf(query, *error);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,10 +30,14 @@ struct ParserOptions {
   int64_t text_bytes_max = kQueryTextBytesMax;
   int64_t regex_bytes_max = static_cast<int64_t>(kRegexBytesMax);
   int64_t nesting_max = kNestingMax;
+  // Asked before each regular expression is compiled, which takes long: its
+  // error is the parse's. Null: nothing ends the parse early.
+  std::function<absl::Status()> check = nullptr;
 };
 
 // kInvalidArgument, worded and placed as Prometheus does:
-// `1:5: parse error: unexpected ...` (line:column in bytes, from 1).
+// `1:5: parse error: unexpected ...` (line:column in bytes, from 1). And what
+// `check` answers.
 absl::StatusOr<ExprPtr> ParseExpr(std::string_view query,
                                   const ParserOptions& options);
 

@@ -148,14 +148,20 @@ std::optional<Matcher> Parser::ParseMatcher() {
     Fail(position, fmt::format("invalid label value {}", Quoted(text)));
     return std::nullopt;
   }
-  if ((*type == Matcher::Type::kRegex || *type == Matcher::Type::kNotRegex) &&
-      static_cast<int64_t>(text.size()) > options_.regex_bytes_max) {
-    Fail(position,
-         fmt::format("regular expression of {} bytes: at most {} are taken "
-                     "(setting query.regex_bytes_max)",
-                     text.size(), options_.regex_bytes_max),
-         Limit::kRegex);
-    return std::nullopt;
+  if (*type == Matcher::Type::kRegex || *type == Matcher::Type::kNotRegex) {
+    if (static_cast<int64_t>(text.size()) > options_.regex_bytes_max) {
+      Fail(position,
+           fmt::format("regular expression of {} bytes: at most {} are taken "
+                       "(setting query.regex_bytes_max)",
+                       text.size(), options_.regex_bytes_max),
+           Limit::kRegex);
+      return std::nullopt;
+    }
+    if (options_.check) stopped_ = options_.check();
+    if (!stopped_.ok()) {
+      Fail(position, std::string(MessageOf(stopped_)));
+      return std::nullopt;
+    }
   }
   auto matcher = Matcher::Create(*type, name, text);
   if (!matcher.ok()) {

@@ -194,6 +194,19 @@ TEST_F(EngineLimitsTest, AQueryEndsAtItsDeadline) {
   EXPECT_THAT(engine.Run(query), IsOk());
 }
 
+// Regular expressions are compiled while the text is read.
+TEST_F(EngineLimitsTest, AQueryEndsBeforeItsNextRegularExpressionIsCompiled) {
+  const query::Engine engine(store_, clock_, options_);
+  query::InstantQuery query;
+  query.query = "x{a=~\"b\"} +";
+  EXPECT_THAT(engine.Run(query), HasCode(absl::StatusCode::kInvalidArgument));
+
+  std::stop_source gone;
+  gone.request_stop();
+  query.stop = gone.get_token();
+  EXPECT_THAT(engine.Run(query), HasCode(absl::StatusCode::kCancelled));
+}
+
 // What is logged while it lives.
 class LogLines {
  public:

@@ -12,6 +12,7 @@ namespace vigie::query {
 namespace {
 
 using testing::HasCode;
+using testing::HasError;
 using testing::IsOk;
 
 struct Refused {
@@ -357,6 +358,19 @@ TEST(ParserRefusedTest, DepthIsBounded) {
   EXPECT_THAT(ParseExpr("1" + repeated("+1", kNestingMax - 1), {}), IsOk());
   EXPECT_THAT(ParseExpr(repeated("(", 300) + "1" + repeated(")", 300), {}),
               IsOk());
+}
+
+TEST(ParserRefusedTest, IsAskedBeforeEachRegularExpression) {
+  int left = 2;
+  const ParserOptions options = {.check = [&]() -> absl::Status {
+    if (left-- > 0) return absl::OkStatus();
+    return absl::DeadlineExceededError("late");
+  }};
+  EXPECT_THAT(ParseExpr("x{a=~\"1\",b!~\"2\",c=\"3\",d!=\"4\"}", options),
+              IsOk());
+  EXPECT_EQ(left, 0);
+  EXPECT_THAT(ParseExpr("x{a=\"1\"} + y{b=~\"2\"} +", options),
+              HasError(absl::StatusCode::kDeadlineExceeded, "late"));
 }
 
 }  // namespace
