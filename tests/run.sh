@@ -73,6 +73,13 @@ step() {
   return $status
 }
 
+# printed TEST LOG: what it printed, from the line of ctest about it.
+printed() {
+  awk -v name=": $1 " '
+    / Test +#[0-9]+: / { own = index($0, name) > 0 }
+    own && !/^ +Start +[0-9]+: / && NF > 0 { print "    " $0 }' "$2"
+}
+
 # test_step NAME PRESET CTEST-ARGUMENT...: counts each test of ctest.
 test_step() {
   local name=$1 preset=$2 begin=$SECONDS log bad all
@@ -89,9 +96,10 @@ test_step() {
   passed=$((passed + all - bad))
   failed=$((failed + bad))
   note "$name" $((SECONDS - begin)) "$((all - bad)) passed, $bad failed"
-  # By name at the end too, as the log above may be cut.
+  # By name at the end too, and how they ended, as the log above may be cut.
   [ "$bad" -eq 0 ] || while read -r failure; do
     summary+=("  $failure")
+    mapfile -t -O "${#summary[@]}" summary < <(printed "${failure% (*}" "$log" | tail -n 15 | cut -c1-200)
   done < <(sed -n '/The following tests FAILED/,/^Errors/s/^[[:space:]]*[0-9]* - //p' "$log")
 }
 
