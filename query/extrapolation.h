@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "query/range_function.h"
+
 namespace vigie::query {
 
 // Where the samples of a window lie in it.
@@ -74,5 +76,20 @@ class Edge {
   size_t at_ = 0;
   size_t moved_ = 0;
 };
+
+// Windows [begin, end) of a grid that hold even samples alike: as many, and as
+// far from their edges.
+struct AlikeWindows {
+  int64_t begin = 0;
+  int64_t end = 0;
+  size_t first = 0;    // where the samples of the first one begin
+  size_t samples = 0;  // in each
+  size_t moved = 0;    // from one to the next
+};
+
+// None (begin and end are 0) unless `times`, which ascend, are even and windows
+// move on by a multiple of the distance between them.
+AlikeWindows WindowsAlike(const std::vector<int64_t>& times,
+                          const WindowGrid& grid);
 
 }  // namespace vigie::query

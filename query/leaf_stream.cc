@@ -14,9 +14,20 @@ namespace {
 
 // How many series a thread takes at once: enough that taking them costs
 // nothing, few enough that what waits for its turn is little.
-constexpr size_t kBlockSeries = 8;
+constexpr size_t kBlockSeriesMin = 8;
+constexpr size_t kBlockSeriesMax = 32;
+constexpr int64_t kBlockCells = 8192;
 // With fewer, one thread is done before another has begun.
-constexpr size_t kSharedSeriesMin = 4 * kBlockSeries;
+constexpr size_t kSharedSeriesMin = 4 * kBlockSeriesMin;
+
+size_t BlockSeries(const SeriesLeaves& leaves, size_t helpers) {
+  // Each thread has some turns, so that they end together.
+  const size_t turns = 4 * (helpers + 1);
+  const auto few =
+      static_cast<size_t>(kBlockCells / std::max<int64_t>(leaves.steps, 1));
+  return std::clamp(std::min(leaves.count / turns, few), kBlockSeriesMin,
+                    kBlockSeriesMax);
+}
 
 class InTurn final : public SeriesStream {
  public:
@@ -77,7 +88,8 @@ class Sharing {
   Sharing(const QueryContext& context, SeriesLeaves leaves)
       : context_(context.ForThread()),
         count_(leaves.count),
-        blocks_((leaves.count + kBlockSeries - 1) / kBlockSeries),
+        block_series_(BlockSeries(leaves, context.helpers)),
+        blocks_((leaves.count + block_series_ - 1) / block_series_),
         ahead_(2 * (context.helpers + 1)),
         make_(std::move(leaves.make)) {}
 
@@ -165,9 +177,9 @@ class Sharing {
 
   void Evaluate(size_t number, Block* block) {
     std::unique_ptr<Worker> worker = TakeWorker();
-    const size_t end = std::min(count_, (number + 1) * kBlockSeries);
+    const size_t end = std::min(count_, (number + 1) * block_series_);
     StepSeries series;
-    for (size_t i = number * kBlockSeries; i < end && !ended(); ++i) {
+    for (size_t i = number * block_series_; i < end && !ended(); ++i) {
       const absl::StatusOr<bool> any = worker->leaf->At(i, &series);
       if (!any.ok()) {
         block->status = any.status();
@@ -199,6 +211,7 @@ class Sharing {
 
   const QueryContext context_;  // as it was when the stream was made
   const size_t count_;          // of series
+  const size_t block_series_;   // how many a block has
   const size_t blocks_;
   const size_t ahead_;  // blocks that may be begun and not handed on
   // Changed by End alone, when nobody evaluates.

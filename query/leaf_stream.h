@@ -30,7 +30,8 @@ class RunLeaf {
 
 template <class Leaf>
 struct Leaves {
-  size_t count = 0;  // of series
+  size_t count = 0;   // of series
+  int64_t steps = 1;  // about, of each: how much a thread takes at once
   // Called once a thread. `context` outlives the leaf.
   std::function<std::unique_ptr<Leaf>(QueryContext* context)> make;
 };

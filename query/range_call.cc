@@ -361,6 +361,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> EvaluateRangeCall(
                                   steps, call.function->name));
   SeriesLeaves leaves;
   leaves.count = runs.count;
+  leaves.steps = steps.count;
   leaves.make = [runs = std::move(runs), range_call, shift = argument.shift,
                  steps](QueryContext* own) {
     return std::make_unique<RangeCallLeaf>(

@@ -112,34 +112,13 @@ class Rate final : public RangeFunction {
         !run.histograms().empty()) {
       return false;
     }
-    const double* const values = run.values().data();
-    Edge begins, ends;
-    Extrapolation extrapolation;
-    VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen(run.times().size()));
-    for (int64_t step = 0; step < grid.count; ++step) {
-      VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen());
-      const int64_t start_ms = grid.first.start_ms + step * grid.step_ms;
-      const int64_t end_ms = grid.first.end_ms + step * grid.step_ms;
-      const size_t end = ends.MoveTo(end_ms, run.times());
-      const size_t begin = begins.MoveTo(start_ms, run.times());
-      if (end - begin < 2) continue;
-      const double first = values[begin];
-      double result = values[end - 1] - first;
-      if (counter_) {
-        resets_.ForEach(begin, end,
-                        [&](size_t at) { result += values[at - 1]; });
-      }
-      const Distances distances = {
-          .to_start_ms = run.times()[begin] - start_ms,
-          .span_ms = run.times()[end - 1] - run.times()[begin],
-          .to_end_ms = end_ms - run.times()[end - 1],
-          .gaps = end - 1 - begin};
-      if (distances != extrapolation.distances) {
-        extrapolation = extrapolator_.Of(distances);
-      }
-      out->SetFloat(
-          step, result * extrapolator_.Factor(extrapolation, first, result));
-    }
+    VIGIE_RETURN_IF_ERROR(context_.CheckNowAndThen(
+        run.times().size() + static_cast<size_t>(grid.count)));
+    GridWindows windows;
+    const AlikeWindows alike = WindowsAlike(run.times(), grid);
+    EachAsItLies(run, grid, 0, alike.begin, &windows, out);
+    AllAlike(run, grid, alike, out);
+    EachAsItLies(run, grid, alike.end, grid.count, &windows, out);
     return true;
   }
 
@@ -163,16 +142,74 @@ class Rate final : public RangeFunction {
   }
 
  private:
+  // Where the windows of a grid lie in a run, one after the other.
+  struct GridWindows {
+    Edge begins, ends;
+    Extrapolation extrapolation;
+  };
+
+  // The increase over the samples [begin, end) of a run.
+  double Increase(const double* values, size_t begin, size_t end) {
+    double result = values[end - 1] - values[begin];
+    if (counter_) {
+      resets_.ForEach(begin, end, [&](size_t at) { result += values[at - 1]; });
+    }
+    return result;
+  }
+
+  // Steps [from, to), whatever their windows hold.
+  void EachAsItLies(const SampleRun& run, const WindowGrid& grid, int64_t from,
+                    int64_t to, GridWindows* windows, StepSeries* out) {
+    const std::vector<int64_t>& times = run.times();
+    const double* const values = run.values().data();
+    Extrapolation& extrapolation = windows->extrapolation;
+    for (int64_t step = from; step < to; ++step) {
+      const int64_t start_ms = grid.first.start_ms + step * grid.step_ms;
+      const int64_t end_ms = grid.first.end_ms + step * grid.step_ms;
+      const size_t end = windows->ends.MoveTo(end_ms, times);
+      const size_t begin = windows->begins.MoveTo(start_ms, times);
+      if (end - begin < 2) continue;
+      const double result = Increase(values, begin, end);
+      const Distances distances = {.to_start_ms = times[begin] - start_ms,
+                                   .span_ms = times[end - 1] - times[begin],
+                                   .to_end_ms = end_ms - times[end - 1],
+                                   .gaps = end - 1 - begin};
+      if (distances != extrapolation.distances) {
+        extrapolation = extrapolator_.Of(distances);
+      }
+      out->SetFloat(step, result * extrapolator_.Factor(extrapolation,
+                                                        values[begin], result));
+    }
+  }
+
+  void AllAlike(const SampleRun& run, const WindowGrid& grid,
+                const AlikeWindows& alike, StepSeries* out) {
+    if (alike.begin == alike.end || alike.samples < 2) return;
+    const std::vector<int64_t>& times = run.times();
+    const double* const values = run.values().data();
+    const size_t last = alike.first + alike.samples - 1;
+    const Extrapolation extrapolation = extrapolator_.Of(
+        {.to_start_ms = times[alike.first] -
+                        (grid.first.start_ms + alike.begin * grid.step_ms),
+         .span_ms = times[last] - times[alike.first],
+         .to_end_ms =
+             grid.first.end_ms + alike.begin * grid.step_ms - times[last],
+         .gaps = alike.samples - 1});
+    size_t begin = alike.first;
+    for (int64_t step = alike.begin; step < alike.end; ++step) {
+      const double result = Increase(values, begin, begin + alike.samples);
+      out->SetFloat(step, result * extrapolator_.Factor(extrapolation,
+                                                        values[begin], result));
+      begin += alike.moved;
+    }
+  }
+
   void Extrapolated(const SampleRun& run, const Window& window, int64_t step,
                     StepSeries* out) {
     const auto& values = run.values();
     const size_t first = window.begin;
-    double result = values[window.end - 1] - values[first];
-    if (counter_) {
-      WarnOfOverlap(run, window);
-      resets_.ForEach(first, window.end,
-                      [&](size_t at) { result += values[at - 1]; });
-    }
+    if (counter_) WarnOfOverlap(run, window);
+    double result = Increase(values.data(), first, window.end);
     const Sampled sampled{run.times(), run.starts(), window.begin, window.end};
     const bool begins = BeginsWithin(sampled, window);
     if (begins) result += values[first];

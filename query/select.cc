@@ -341,6 +341,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> SelectInstant(
       SnapshotOf(context, selector, StoreRange(first, last), hint));
   SeriesLeaves leaves;
   leaves.count = snapshot->size();
+  leaves.steps = steps.count;
   leaves.make = [snapshot, &shift = selector.shift, steps,
                  show](QueryContext* own) {
     return std::make_unique<InstantLeaf>(own, snapshot, shift, steps, show);

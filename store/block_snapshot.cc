@@ -155,10 +155,11 @@ class Snapshot final : public BlockSnapshot {
   }
 
   absl::StatusOr<bool> Append(std::string_view tenant, const StoredChunk& chunk,
+                              const TimeRange& range,
                               SampleColumns* samples) const override {
     if (MayBeDeleted(tenant, chunk)) return false;
     Columns columns(*this, *chunk.place, chunk.seal);
-    const auto appended = AppendChunk(chunk.bytes, &columns, samples);
+    const auto appended = AppendChunk(chunk.bytes, &columns, range, samples);
     if (!appended.ok()) return Prefixed(NameOf(chunk), appended.status());
     return *appended;
   }

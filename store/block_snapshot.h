@@ -67,10 +67,12 @@ class BlockSnapshot {
   virtual absl::Status Decode(std::string_view tenant, const StoredChunk& chunk,
                               SampleColumns* samples) const = 0;
 
-  // Appends them instead, if they are floats behind floats, none with a start
-  // time and none deleted; false, and nothing appended, otherwise.
+  // Appends those within `range` instead, if they are floats behind floats,
+  // none with a start time and none deleted; false, and nothing appended,
+  // otherwise.
   virtual absl::StatusOr<bool> Append(std::string_view tenant,
                                       const StoredChunk& chunk,
+                                      const TimeRange& range,
                                       SampleColumns* samples) const = 0;
 
   // As Decode, but of floats the newest up to `max_ms` may be the only one.

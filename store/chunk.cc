@@ -165,6 +165,12 @@ struct TimesOf {
     return static_cast<int64_t>(
         first + (offsets == nullptr ? step * i : (*offsets)[i]));
   }
+  // How many are before `time_ms`.
+  size_t LowerBound(int64_t time_ms) const {
+    const auto first_ms = static_cast<int64_t>(first);
+    if (time_ms <= first_ms) return 0;
+    return UpperBound(Distance(first_ms, time_ms) - 1);
+  }
   // How many are at most so far from the first.
   size_t UpperBound(uint64_t offset) const {
     if (offsets == nullptr) {
@@ -212,25 +218,32 @@ absl::StatusOr<TimesOf> TakeTimes(ByteReader* in, const ChunkHeader& header,
   return times;
 }
 
-// Appends.
-absl::Status TakeTimes(ByteReader* in, const ChunkHeader& header,
-                       TimeColumnSource* source,
-                       std::vector<int64_t>* times_ms) {
-  VIGIE_ASSIGN_OR_RETURN(const TimesOf times, TakeTimes(in, header, source));
+// Those from `begin` to before `end`.
+void AppendTimes(const TimesOf& times, size_t begin, size_t end,
+                 std::vector<int64_t>* times_ms) {
   const size_t before = times_ms->size();
-  times_ms->resize(before + times.samples);
+  const size_t size = end - begin;
+  times_ms->resize(before + size);
   int64_t* const out = times_ms->data() + before;
-  if (times.offsets == nullptr) {
-    for (size_t i = 0; i < times.samples; ++i) {
-      out[i] = static_cast<int64_t>(times.first + times.step * i);
+  if (times.offsets != nullptr) {
+    const uint64_t* const offsets = times.offsets->data() + begin;
+    for (size_t i = 0; i < size; ++i) {
+      out[i] = static_cast<int64_t>(times.first + offsets[i]);
     }
-    return absl::OkStatus();
+    return;
   }
-  const TimeOffsets& offsets = *times.offsets;
-  for (size_t i = 0; i < times.samples; ++i) {
-    out[i] = static_cast<int64_t>(times.first + offsets[i]);
+  // Four at a time: a multiplication of 64 bits is none of SSE's.
+  uint64_t time = times.first + begin * times.step;
+  size_t i = 0;
+  for (; i + 4 <= size; i += 4, time += 4 * times.step) {
+    out[i] = static_cast<int64_t>(time);
+    out[i + 1] = static_cast<int64_t>(time + times.step);
+    out[i + 2] = static_cast<int64_t>(time + 2 * times.step);
+    out[i + 3] = static_cast<int64_t>(time + 3 * times.step);
   }
-  return absl::OkStatus();
+  for (; i < size; ++i, time += times.step) {
+    out[i] = static_cast<int64_t>(time);
+  }
 }
 
 // The values stand behind the times and, unlike them, in the chunk itself.
@@ -382,7 +395,7 @@ absl::StatusOr<std::optional<Sample>> ReadNewestFloat(
     if (at-- == 0) return Damaged("times disagree with the header");
     newest.time_ms = times.At(at);
   }
-  if (!DecodeDoubleAt(&in, chunk.samples, at, &newest.value)) {
+  if (!DecodeDoubles(&in, chunk.samples, at, {&newest.value, 1})) {
     return Damaged("values are damaged");
   }
   return newest;
@@ -407,8 +420,9 @@ absl::Status DecodeChunk(std::string_view bytes, TimeColumnSource* source,
   VIGIE_ASSIGN_OR_RETURN(const Header header,
                          TakeHeaderAndStatistics(&in, &statistics));
   samples->kind = header.chunk.kind;
-  VIGIE_RETURN_IF_ERROR(
-      TakeTimes(&in, header.chunk, source, &samples->times_ms));
+  VIGIE_ASSIGN_OR_RETURN(const TimesOf times,
+                         TakeTimes(&in, header.chunk, source));
+  AppendTimes(times, 0, times.samples, &samples->times_ms);
   if (header.has_starts &&
       !TakeStarts(&in, samples->times_ms, &samples->starts_ms)) {
     return Damaged("start times are damaged");
@@ -424,31 +438,35 @@ absl::Status DecodeChunk(std::string_view bytes, SampleColumns* samples) {
 
 absl::StatusOr<bool> AppendChunk(std::string_view bytes,
                                  TimeColumnSource* source,
+                                 const TimeRange& range,
                                  SampleColumns* samples) {
   ByteReader in(bytes);
   ChunkStatistics statistics;
   VIGIE_ASSIGN_OR_RETURN(const Header header,
                          TakeHeaderAndStatistics(&in, &statistics));
+  const ChunkHeader& chunk = header.chunk;
   if (samples->kind != SampleKind::kFloat || !samples->starts_ms.empty() ||
-      header.chunk.kind != SampleKind::kFloat || header.has_starts) {
+      chunk.kind != SampleKind::kFloat || header.has_starts) {
     return false;
   }
+  VIGIE_ASSIGN_OR_RETURN(const TimesOf times, TakeTimes(&in, chunk, source));
+  const size_t begin = times.LowerBound(range.min_ms);
+  const size_t end =
+      range.max_ms < chunk.first_ms ? 0
+      : range.max_ms >= chunk.last_ms
+          ? times.samples
+          : times.UpperBound(Distance(chunk.first_ms, range.max_ms));
+  if (begin >= end) return true;
   const size_t before = samples->size();
-  const auto take = [&]() -> absl::Status {
-    VIGIE_RETURN_IF_ERROR(
-        TakeTimes(&in, header.chunk, source, &samples->times_ms));
-    samples->values.resize(samples->size());
-    if (!DecodeDoubles(&in, std::span(samples->values).subspan(before))) {
-      return Damaged("values are damaged");
-    }
-    if (!in.empty()) return Damaged("bytes after the last column");
-    return absl::OkStatus();
-  };
-  const absl::Status status = take();
-  if (status.ok()) return true;
-  samples->times_ms.resize(before);
-  samples->values.resize(before);
-  return status;
+  samples->values.resize(before + end - begin);
+  if (!DecodeDoubles(&in, times.samples, begin,
+                     std::span(samples->values).subspan(before)) ||
+      !in.empty()) {
+    samples->values.resize(before);
+    return Damaged("values are damaged");
+  }
+  AppendTimes(times, begin, end, &samples->times_ms);
+  return true;
 }
 
 }  // namespace vigie::store

@@ -69,11 +69,12 @@ absl::Status DecodeChunk(std::string_view bytes, TimeColumnSource* source,
                          SampleColumns* samples);
 // Of a chunk that shares nothing.
 absl::Status DecodeChunk(std::string_view bytes, SampleColumns* samples);
-// Appends floats to floats before them, if neither have start times; false,
-// and nothing appended, otherwise. After an error there is nothing in
-// `*samples` but what was.
+// Appends the floats within `range` to floats before them, if neither have
+// start times; false, and nothing appended, otherwise. After an error there is
+// nothing in `*samples` but what was.
 absl::StatusOr<bool> AppendChunk(std::string_view bytes,
                                  TimeColumnSource* source,
+                                 const TimeRange& range,
                                  SampleColumns* samples);
 
 }  // namespace vigie::store

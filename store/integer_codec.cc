@@ -9,30 +9,16 @@
 #include <vector>
 
 #include "base/check.h"
+#include "store/integer_form.h"
 
 namespace vigie::store {
 namespace {
-
-constexpr size_t kColumnMax = 4096;
-
-// First byte: bits 0 and 1 the order, then what is there.
-constexpr uint8_t kLine = 3;  // as order 0, after a straight line is taken off
-constexpr uint8_t kOrderMask = 3;
-constexpr uint8_t kHasFactor = 1 << 2;
-constexpr uint8_t kHasPatches = 1 << 3;
-constexpr uint8_t kHasWidth = 1 << 4;       // else every difference is the base
-constexpr uint8_t kPackedPatches = 1 << 5;  // as columns of their own
-constexpr uint8_t kHeadEnd = 1 << 6;
 
 // Fewer are never worth a column.
 constexpr size_t kPackedPatchesMin = 8;
 
 // Fewer integers are not worth trying more than one form.
 constexpr size_t kFew = 16;
-
-uint64_t Mask(int width) {
-  return width == 64 ? ~uint64_t{0} : (uint64_t{1} << width) - 1;
-}
 
 // What `width` bits do not hold of a difference above the base; signed, so
 // that one below the base is a small number too.
@@ -175,50 +161,12 @@ void PutBits(std::span<const uint64_t> differences, const Frame& frame,
   std::memcpy(at, &word, (filled + 7) / 8);
 }
 
-// Calls `take` with i and the `i`th integer of `width` bits, from `first` to
-// before `end`.
-template <class Take>
-void VisitBits(std::string_view bytes, int width, size_t first, size_t end,
-               Take take) {
-  const uint64_t mask = Mask(width);
-  const auto* const from = reinterpret_cast<const unsigned char*>(bytes.data());
-  size_t i = first;
-  if (width <= 57) {
-    // As long as 8 bytes can be read at the place of a value.
-    const size_t whole =
-        bytes.size() < 8
-            ? 0
-            : ((bytes.size() - 8) * 8 + 7) / static_cast<size_t>(width) + 1;
-    const size_t safe = std::min(whole, end);
-    size_t bit = first * static_cast<size_t>(width);
-    for (; i < safe; ++i, bit += static_cast<size_t>(width)) {
-      uint64_t word;
-      std::memcpy(&word, from + (bit >> 3), 8);
-      take(i, (word >> (bit & 7)) & mask);
-    }
-  }
-  for (; i < end; ++i) {
-    const size_t bit = i * static_cast<size_t>(width);
-    const size_t size = std::min<size_t>(9, bytes.size() - (bit >> 3));
-    uint64_t word = 0;
-    std::memcpy(&word, from + (bit >> 3), std::min<size_t>(size, 8));
-    word >>= bit & 7;
-    if (size == 9 && (bit & 7) != 0) {
-      word |= static_cast<uint64_t>(from[(bit >> 3) + 8]) << (64 - (bit & 7));
-    }
-    take(i, word & mask);
-  }
-}
-
 // One way to see a column.
 struct Plan {
   uint8_t order = 0;
   uint64_t first = 0;  // of order 2 the first difference, of a line the slope
   Frame frame;
 };
-
-// The first integer that has something left once the order is taken off.
-size_t FirstLeft(uint8_t order) { return order == 2 ? 2 : 1; }
 
 // Rounded to the nearest.
 uint64_t Slope(uint64_t rise, size_t steps) {
@@ -237,9 +185,6 @@ size_t VarintBits(uint64_t value) {
 }
 
 void Encode(std::span<const uint64_t> column, bool inner, std::string* out);
-// `column` is the first of `size` integers.
-bool Decode(ByteReader* in, bool inner, size_t size,
-            std::span<uint64_t> column);
 
 // The places of patches, as gaps from one to the next, and their upper parts.
 struct Patches {
@@ -279,22 +224,6 @@ bool PutPatches(const Patches& patches, bool inner, std::string* out) {
   return false;
 }
 
-bool TakePatches(ByteReader* in, bool packed, size_t size, Patches* patches) {
-  const uint64_t count = in->Varint();
-  if (!in->ok() || count == 0 || count > size) return false;
-  patches->gaps.resize(count);
-  patches->aboves.resize(count);
-  if (packed) {
-    return Decode(in, true, count, patches->gaps) &&
-           Decode(in, true, count, patches->aboves);
-  }
-  for (uint64_t i = 0; i < count; ++i) {
-    patches->gaps[i] = in->Varint();
-    patches->aboves[i] = static_cast<uint64_t>(in->ZigzagVarint());
-  }
-  return in->ok();
-}
-
 void Write(uint64_t first_value, uint64_t factor, const Plan& plan,
            std::span<const uint64_t> left, bool inner, std::string* out) {
   const Frame& frame = plan.frame;
@@ -312,36 +241,6 @@ void Write(uint64_t first_value, uint64_t factor, const Plan& plan,
     (*out)[head] = static_cast<char>((*out)[head] | kPackedPatches);
   }
   if (frame.width > 0) PutBits(left, frame, out);
-}
-
-std::string_view TakePacked(ByteReader* in, size_t size, int width) {
-  return in->Bytes((size * static_cast<size_t>(width) + 7) / 8);
-}
-
-// The first of `size` differences, base and patches included.
-bool TakeLeft(ByteReader* in, uint8_t head, int width, uint64_t base,
-              size_t size, std::span<uint64_t> left) {
-  Patches patches;
-  if ((head & kHasPatches) != 0 &&
-      !TakePatches(in, (head & kPackedPatches) != 0, size, &patches)) {
-    return false;
-  }
-  if (width == 0) {
-    std::fill(left.begin(), left.end(), base);
-  } else {
-    const std::string_view bytes = TakePacked(in, size, width);
-    if (!in->ok()) return false;
-    VisitBits(bytes, width, 0, left.size(),
-              [&](size_t i, uint64_t packed) { left[i] = packed + base; });
-  }
-  size_t next = 0;
-  for (size_t i = 0; i < patches.gaps.size(); ++i) {
-    if (patches.gaps[i] >= size - next) return false;
-    next += patches.gaps[i];
-    if (next >= left.size()) break;
-    left[next++] += width == 64 ? 0 : patches.aboves[i] << width;
-  }
-  return in->ok();
 }
 
 // Differences above the least of them, and nothing else tried: what a seal
@@ -407,139 +306,10 @@ void Encode(std::span<const uint64_t> column, bool inner, std::string* out) {
       inner, out);
 }
 
-// What stands before the differences.
-struct ColumnHead {
-  uint8_t byte = 0;
-  uint8_t order = 0;
-  int width = 0;
-  uint64_t value = 0;  // the first
-  uint64_t factor = 1;
-  uint64_t first = 0;  // of order 2 the first difference, of a line the slope
-  uint64_t base = 0;
-};
-
-bool TakeHead(ByteReader* in, bool inner, ColumnHead* head) {
-  head->byte = in->Byte();
-  head->order = head->byte & kOrderMask;
-  head->width = (head->byte & kHasWidth) != 0 ? in->Byte() : 0;
-  head->value = static_cast<uint64_t>(in->ZigzagVarint());
-  if ((head->byte & kHasFactor) != 0) head->factor = in->Varint();
-  if (head->order >= 2) {
-    head->first = static_cast<uint64_t>(in->ZigzagVarint()) * head->factor;
-  }
-  head->base = static_cast<uint64_t>(in->ZigzagVarint());
-  return in->ok() && head->byte < kHeadEnd && head->width <= 64 &&
-         !(inner && (head->byte & kPackedPatches) != 0);
-}
-
-// The sum of the differences in [begin, end) of `size`, each times `weight` of
-// its index: no difference waits for the one before it.
-template <class Weight>
-bool SumLeft(ByteReader* in, const ColumnHead& head, size_t size, size_t begin,
-             size_t end, Weight weight, uint64_t* sum) {
-  Patches patches;
-  if ((head.byte & kHasPatches) != 0 &&
-      !TakePatches(in, (head.byte & kPackedPatches) != 0, size, &patches)) {
-    return false;
-  }
-  uint64_t total = 0;
-  if (head.width == 0) {
-    for (size_t i = begin; i < end; ++i) total += weight(i) * head.base;
-  } else {
-    const std::string_view bytes = TakePacked(in, size, head.width);
-    if (!in->ok()) return false;
-    VisitBits(bytes, head.width, begin, end, [&](size_t i, uint64_t packed) {
-      total += weight(i) * (packed + head.base);
-    });
-  }
-  size_t next = 0;
-  for (size_t i = 0; i < patches.gaps.size(); ++i) {
-    if (patches.gaps[i] >= size - next) return false;
-    next += patches.gaps[i];
-    if (next >= begin && next < end && head.width < 64) {
-      total += weight(next) * (patches.aboves[i] << head.width);
-    }
-    ++next;
-  }
-  *sum = total;
-  return in->ok();
-}
-
-bool DecodeAt(ByteReader* in, size_t size, size_t at, uint64_t* value) {
-  ColumnHead head;
-  if (!TakeHead(in, false, &head)) return false;
-  const size_t left = size - std::min(FirstLeft(head.order), size);
-  const auto once = [](size_t) { return uint64_t{1}; };
-  uint64_t sum = 0;
-  switch (head.order) {
-    case 1:
-      if (!SumLeft(in, head, left, 0, at, once, &sum)) return false;
-      break;
-    case 2: {
-      const size_t end = at - std::min<size_t>(at, 1);
-      const auto often = [&](size_t i) { return uint64_t{end - i}; };
-      if (!SumLeft(in, head, left, 0, end, often, &sum)) return false;
-      break;
-    }
-    default: {
-      const size_t only = at - std::min<size_t>(at, 1);
-      if (!SumLeft(in, head, left, only, at, once, &sum)) return false;
-    }
-  }
-  *value = head.value + head.first * at + sum * head.factor;
-  return true;
-}
-
-bool Decode(ByteReader* in, bool inner, size_t total,
-            std::span<uint64_t> column) {
-  ColumnHead taken;
-  if (!TakeHead(in, inner, &taken)) return false;
-  const uint8_t order = taken.order;
-  const uint64_t factor = taken.factor;
-  uint64_t value = taken.value, first = taken.first;
-  const size_t size = column.size();
-  const size_t skip = std::min(FirstLeft(order), size);
-  const size_t left_total = total - std::min(FirstLeft(order), total);
-  const std::span<uint64_t> left = column.subspan(skip);
-  if (!TakeLeft(in, taken.byte, taken.width, taken.base, left_total, left)) {
-    return false;
-  }
-  if (factor != 1) {
-    for (uint64_t& difference : left) difference *= factor;
-  }
-  // What is left of `order` becomes the integers.
-  uint64_t* const at = column.data();
-  at[0] = value;
-  switch (order) {
-    case 0:
-      for (size_t i = 1; i < size; ++i) at[i] += value;
-      break;
-    case 1:
-      for (size_t i = 1; i < size; ++i) at[i] = value += at[i];
-      break;
-    case 2:
-      if (size > 1) at[1] = value += first;
-      for (size_t i = 2; i < size; ++i) at[i] = value += first += at[i];
-      break;
-    default:
-      for (size_t i = 1; i < size; ++i) at[i] += value += first;
-  }
-  return true;
-}
-
 }  // namespace
 
 void EncodeIntegers(std::span<const uint64_t> column, std::string* out) {
   Encode(column, false, out);
-}
-
-bool DecodeIntegers(ByteReader* in, std::span<uint64_t> column) {
-  return Decode(in, false, column.size(), column);
-}
-
-bool DecodeIntegerAt(ByteReader* in, size_t size, size_t at, uint64_t* value) {
-  VIGIE_CHECK(at < size && size <= kColumnMax);
-  return DecodeAt(in, size, at, value);
 }
 
 }  // namespace vigie::store

@@ -22,7 +22,9 @@ void EncodeIntegers(std::span<const uint64_t> column, std::string* out);
 // Fills `column`, whose length is the writer's, and leaves `*in` behind it.
 // False if the bytes cannot be what EncodeIntegers wrote.
 bool DecodeIntegers(ByteReader* in, std::span<uint64_t> column);
-// The integer at `at` of `size`; `*in` is left behind them all.
-bool DecodeIntegerAt(ByteReader* in, size_t size, size_t at, uint64_t* value);
+// Only those from `begin` on, as many as `column` is long (at least one), of
+// `size`; `*in` is left behind them all.
+bool DecodeIntegers(ByteReader* in, size_t size, size_t begin,
+                    std::span<uint64_t> column);
 
 }  // namespace vigie::store

@@ -43,6 +43,8 @@ class CounterLine {
   // Of samples; once buckets came, they change as well.
   void Next(SampleColumns* floats);
 
+  bool rolled_up() const { return rolled_up_; }  // buckets came
+
  private:
   bool rolled_up_ = false;
   std::optional<double> last_;  // as it was stored

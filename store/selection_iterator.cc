@@ -19,6 +19,12 @@ namespace {
 constexpr int64_t kSampleBytes = 24;  // time, value, start
 constexpr size_t kWarningsMax = 16;   // a series
 
+// Floats behind floats, none with a start time.
+bool CanFollow(const SampleColumns& next, const SampleColumns& before) {
+  return next.kind == SampleKind::kFloat && before.kind == SampleKind::kFloat &&
+         next.starts_ms.empty() && before.starts_ms.empty();
+}
+
 }  // namespace
 
 SelectionIterator::SelectionIterator(std::shared_ptr<const Selection> selection)
@@ -41,7 +47,11 @@ void SelectionIterator::Begin(size_t series) {
   chunks_.clear();
   pieces_.clear();
   next_piece_ = 0;
-  cluster_.clear();
+  // Its columns keep their room.
+  if (!cluster_.empty()) {
+    cluster_.resize(1);
+    cluster_.front().clear();
+  }
   run_ = at_ = 0;
   line_ = {};
   rolled_up_.clear();
@@ -204,31 +214,48 @@ absl::Status SelectionIterator::Decode(const Piece& piece, SampleColumns* out) {
   return absl::OkStatus();
 }
 
-absl::Status SelectionIterator::AppendPieces(SampleColumns* out) {
-  if (selection_->WantsNewest() || view_->later || out->empty()) {
-    return absl::OkStatus();
+absl::StatusOr<bool> SelectionIterator::Append(const Piece& piece,
+                                               SampleColumns* out) {
+  if (!Appends() || (!out->empty() && piece.first_ms <= out->times_ms.back())) {
+    return false;
   }
-  while (next_piece_ < pieces_.size()) {
+  if (piece.chunk == nullptr) {
+    if (!CanFollow(*piece.head, *out)) return false;
+    out->AppendSlice(*piece.head, piece.begin, piece.end);
+    return true;
+  }
+  const TimeRange range{
+      std::max(selection_->range.min_ms, view_->horizon.samples_ms),
+      selection_->range.max_ms};
+  const absl::StatusOr<bool> appended =
+      view_->blocks->Append(selection_->tenant, *piece.chunk, range, out);
+  if (!absl::IsDataLoss(appended.status())) return appended;
+  Warn(std::string(MessageOf(appended.status())));
+  return true;
+}
+
+absl::Status SelectionIterator::AppendPieces(SampleColumns* out) {
+  if (!Appends()) return absl::OkStatus();
+  while (true) {
+    if (next_piece_ == pieces_.size()) {
+      // Buckets of the next day go on from what is here.
+      if (OfCounter()) line_.Next(out);
+      VIGIE_ASSIGN_OR_RETURN(const bool more, LoadPieces());
+      if (!more || !rolled_up_.empty()) return absl::OkStatus();
+    }
     const Piece& piece = pieces_[next_piece_];
     const bool overlaps = next_piece_ + 1 < pieces_.size() &&
                           pieces_[next_piece_ + 1].first_ms <= piece.last_ms;
-    if (piece.chunk == nullptr || overlaps ||
-        out->size() + piece.samples() > kBatchSamplesMax) {
-      break;
+    if (overlaps || out->size() + piece.samples() > kBatchSamplesMax) {
+      return absl::OkStatus();
     }
     const int64_t charge = static_cast<int64_t>(piece.samples()) * kSampleBytes;
     VIGIE_RETURN_IF_ERROR(selection_->account->Charge(charge));
     cluster_charge_ += charge;
-    const absl::StatusOr<bool> appended =
-        view_->blocks->Append(selection_->tenant, *piece.chunk, out);
-    if (absl::IsDataLoss(appended.status())) {
-      Warn(std::string(MessageOf(appended.status())));
-    } else if (!appended.ok() || !*appended) {
-      return appended.status();
-    }
+    VIGIE_ASSIGN_OR_RETURN(const bool appended, Append(piece, out));
+    if (!appended) return absl::OkStatus();
     ++next_piece_;
   }
-  return absl::OkStatus();
 }
 
 int64_t SelectionIterator::BytesOf(const SampleRuns& runs) {
@@ -237,16 +264,22 @@ int64_t SelectionIterator::BytesOf(const SampleRuns& runs) {
   return bytes;
 }
 
-absl::StatusOr<bool> SelectionIterator::NextCluster() {
-  while (next_piece_ == pieces_.size()) {
+absl::StatusOr<bool> SelectionIterator::LoadPieces() {
+  while (rolled_up_.empty() && next_piece_ == pieces_.size()) {
     int32_t day = 0;
     if (!NextDay(&day)) return false;
     VIGIE_RETURN_IF_ERROR(LoadDay(day));
-    of_rollups_ = !rolled_up_.empty();
-    if (of_rollups_) {
-      cluster_.assign(1, std::exchange(rolled_up_, {}));
-      return true;
-    }
+  }
+  return true;
+}
+
+absl::StatusOr<bool> SelectionIterator::NextCluster() {
+  VIGIE_ASSIGN_OR_RETURN(const bool more, LoadPieces());
+  if (!more) return false;
+  of_rollups_ = !rolled_up_.empty();
+  if (of_rollups_) {
+    cluster_.assign(1, std::exchange(rolled_up_, {}));
+    return true;
   }
   const size_t first = next_piece_;
   int64_t last_ms = pieces_[first].last_ms;
@@ -266,8 +299,11 @@ absl::StatusOr<bool> SelectionIterator::NextCluster() {
 
   if (!overlap) {
     cluster_.resize(1);
-    VIGIE_RETURN_IF_ERROR(Decode(pieces_[first], &cluster_.front()));
-    VIGIE_RETURN_IF_ERROR(AppendPieces(&cluster_.front()));
+    SampleColumns& run = cluster_.front();
+    run.clear();
+    VIGIE_ASSIGN_OR_RETURN(const bool appended, Append(pieces_[first], &run));
+    if (!appended) VIGIE_RETURN_IF_ERROR(Decode(pieces_[first], &run));
+    VIGIE_RETURN_IF_ERROR(AppendPieces(&run));
   } else {
     std::vector<RankedRuns> sources;
     for (size_t i = first; i < next_piece_; ++i) {
@@ -282,7 +318,8 @@ absl::StatusOr<bool> SelectionIterator::NextCluster() {
           static_cast<double>(conflicts));
     }
   }
-  if (plan_.has_value() && plan_->use == RollupUse::kCounter) {
+  // Unless it went before buckets that are loaded already.
+  if (OfCounter() && rolled_up_.empty()) {
     for (SampleColumns& run : cluster_) {
       if (run.kind == SampleKind::kFloat) line_.Next(&run);
     }

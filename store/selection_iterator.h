@@ -76,13 +76,27 @@ class SelectionIterator final : public SampleIterator {
   // Of ids whose samples are gone.
   absl::Status LoadRollups(int32_t day);
   absl::Status Take(const RollupColumns& buckets);
+  bool OfCounter() const {
+    return plan_.has_value() && plan_->use == RollupUse::kCounter;
+  }
   std::string BeforeText() const;
   std::string FunctionText() const;
 
   // Damage becomes a warning, and the samples are left out.
   absl::Status Decode(const Piece& piece, SampleColumns* out);
-  // Those that follow what is in `*out` and can be appended to it, up to a
-  // batch: readers then have fewer columns to put together.
+  // Loads days until one has something left; false at the end.
+  absl::StatusOr<bool> LoadPieces();
+  // Whether floats may be put together as they come: not if only one is looked
+  // at, if some came later, or if buckets before them change them all.
+  bool Appends() const {
+    return !selection_->WantsNewest() && !view_->later &&
+           !(OfCounter() && line_.rolled_up());
+  }
+  // Those of the range, if they are floats that follow what is in `*out`;
+  // false, and nothing appended, otherwise. Damage as in Decode.
+  absl::StatusOr<bool> Append(const Piece& piece, SampleColumns* out);
+  // All pieces that can be appended to `*out`, up to a batch, also of the days
+  // that follow: readers then have fewer columns to put together.
   absl::Status AppendPieces(SampleColumns* out);
   static int64_t BytesOf(const SampleRuns& runs);
   // Puts the next samples into cluster_; false if there are none.

@@ -149,16 +149,21 @@ void ToDoubles(std::span<const uint64_t> integers, int exponent,
   }
 }
 
-bool TakePatches(ByteReader* in, std::span<double> column) {
+// Of `size` values `column` holds those from `begin` on.
+bool TakePatches(ByteReader* in, size_t size, size_t begin,
+                 std::span<double> column) {
   size_t next = 0;
   for (uint64_t count = in->Varint(); count > 0; --count) {
     const uint64_t gap = in->Varint();
     const uint64_t bits = in->Fixed64();
-    if (!in->ok() || gap >= column.size() - next) return false;
+    if (!in->ok() || gap >= size - next) return false;
     next += gap;
-    column[next++] = std::bit_cast<double>(bits);
+    // Wraps around before it.
+    if (const size_t at = next++ - begin; at < column.size()) {
+      column[at] = std::bit_cast<double>(bits);
+    }
   }
-  return true;
+  return in->ok();
 }
 
 struct DoublesHead {
@@ -173,19 +178,6 @@ bool TakeHead(ByteReader* in, DoublesHead* head) {
   head->has_patches = (byte & kHasPatches) != 0;
   head->exponent = byte >> kExponentShift;
   return in->ok() && byte < kHeadEnd && head->form <= kNearDecimals;
-}
-
-// The patch of the value at `at` of `size`, if it has one.
-bool TakePatch(ByteReader* in, size_t size, size_t at, double* value) {
-  size_t next = 0;
-  for (uint64_t count = in->Varint(); count > 0; --count) {
-    const uint64_t gap = in->Varint();
-    const uint64_t bits = in->Fixed64();
-    if (!in->ok() || gap >= size - next) return false;
-    next += gap;
-    if (next++ == at) *value = std::bit_cast<double>(bits);
-  }
-  return in->ok();
 }
 
 }  // namespace
@@ -206,44 +198,31 @@ void EncodeDoubles(std::span<const double> column, std::string* out) {
 }
 
 bool DecodeDoubles(ByteReader* in, std::span<double> column) {
+  return DecodeDoubles(in, column.size(), 0, column);
+}
+
+bool DecodeDoubles(ByteReader* in, size_t size, size_t begin,
+                   std::span<double> column) {
   VIGIE_CHECK(!column.empty() && column.size() <= kColumnMax);
   DoublesHead head;
   uint64_t buffer[kColumnMax];
   const std::span<uint64_t> integers(buffer, column.size());
-  if (!TakeHead(in, &head) || !DecodeIntegers(in, integers)) return false;
+  if (!TakeHead(in, &head) || !DecodeIntegers(in, size, begin, integers)) {
+    return false;
+  }
   if (head.form == kBits) {
     std::memcpy(column.data(), buffer, column.size() * 8);
   } else {
     ToDoubles(integers, head.exponent, column);
   }
   if (head.form == kNearDecimals) {
-    if (!DecodeIntegers(in, integers)) return false;
+    if (!DecodeIntegers(in, size, begin, integers)) return false;
     for (size_t i = 0; i < column.size(); ++i) {
       column[i] = std::bit_cast<double>(std::bit_cast<uint64_t>(column[i]) +
                                         integers[i]);
     }
   }
-  if (head.has_patches && !TakePatches(in, column)) return false;
-  return in->ok();
-}
-
-bool DecodeDoubleAt(ByteReader* in, size_t size, size_t at, double* value) {
-  VIGIE_CHECK(at < size && size <= kColumnMax);
-  DoublesHead head;
-  uint64_t integer = 0;
-  if (!TakeHead(in, &head) || !DecodeIntegerAt(in, size, at, &integer)) {
-    return false;
-  }
-  if (head.form == kBits) {
-    *value = std::bit_cast<double>(integer);
-  } else {
-    ToDoubles({&integer, 1}, head.exponent, {value, 1});
-  }
-  if (head.form == kNearDecimals) {
-    if (!DecodeIntegerAt(in, size, at, &integer)) return false;
-    *value = std::bit_cast<double>(std::bit_cast<uint64_t>(*value) + integer);
-  }
-  if (head.has_patches && !TakePatch(in, size, at, value)) return false;
+  if (head.has_patches && !TakePatches(in, size, begin, column)) return false;
   return in->ok();
 }
 

@@ -18,8 +18,7 @@ void EncodeDoubles(std::span<const double> column, std::string* out);
 
 // As DecodeIntegers.
 bool DecodeDoubles(ByteReader* in, std::span<double> column);
-// Only the value at `at` of a column of `size`; what follows `at` is not looked
-// at, but `*in` is left behind the column.
-bool DecodeDoubleAt(ByteReader* in, size_t size, size_t at, double* value);
+bool DecodeDoubles(ByteReader* in, size_t size, size_t begin,
+                   std::span<double> column);
 
 }  // namespace vigie::store

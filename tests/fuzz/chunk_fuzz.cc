@@ -23,10 +23,28 @@ class AnyColumn : public TimeColumnSource {
   }
 };
 
+// Behind other samples, as a part of the chunk.
+void TryPart(std::string_view bytes, bool decodes, const SampleColumns& whole) {
+  const size_t begin = whole.size() / 3;
+  const size_t end = whole.size() - whole.size() / 4;
+  const TimeRange range =
+      decodes ? TimeRange{whole.times_ms[begin], whole.times_ms[end - 1]}
+              : TimeRange{0, 1'000};
+  AnyColumn source;
+  SampleColumns expected, part;
+  const auto appended = AppendChunk(bytes, &source, range, &part);
+  if (!decodes) return;
+  if (!appended.ok()) std::abort();
+  if (!*appended) return;
+  expected.AppendSlice(whole, begin, end);
+  if (!SameBits(expected, part)) std::abort();
+}
+
 void Try(std::string_view bytes) {
   AnyColumn source;
   SampleColumns samples;
   const bool ok = DecodeChunk(bytes, &source, &samples).ok();
+  TryPart(bytes, ok, samples);
   const auto header = ReadChunkHeader(bytes);
   const auto statistics = ReadChunkStatistics(bytes);
   (void)ReadSharedTimeColumn(bytes);

@@ -119,8 +119,8 @@ class EngineBytesTest : public ::testing::Test {
 
 TEST_F(EngineBytesTest,
        AggregationsHoldGroupsAndAFewSeriesWhateverTheirNumber) {
-  const MadeUpStore few(400, 60);
-  const MadeUpStore many(4'000, 60);
+  const MadeUpStore few(800, 60);
+  const MadeUpStore many(8'000, 60);
   for (const char* text :
        {"count(x_total)", "sum by (parity) (rate(x_total[5m]))",
         "avg(x_total) by (parity)", "max(max_over_time(x_total[2m]))",
@@ -132,12 +132,12 @@ TEST_F(EngineBytesTest,
       const query::QueryStats of_many = StatsOf(many, text);
 
       EXPECT_EQ(of_many.series_read, 10 * of_few.series_read);
-      // At most two blocks of eight series a thread are in its hands.
+      // At most two blocks of 32 series a thread are in its hands.
       const int64_t cells = 41 * static_cast<int64_t>(9 + sizeof(double));
-      const int64_t in_hand = threads * 2 * 8 * (cells + 400);
+      const int64_t in_hand = threads * 2 * 32 * (cells + 400);
       EXPECT_LT(of_many.bytes_peak, of_few.bytes_peak + in_hand);
-      EXPECT_LT(of_many.bytes_peak, 4'000 * 41);
-      EXPECT_LT(of_many.samples_peak, 4'000);
+      EXPECT_LT(of_many.bytes_peak, 8'000 * 41);
+      EXPECT_LT(of_many.samples_peak, 8'000);
     }
   }
 }

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <random>
@@ -12,6 +13,20 @@
 namespace vigie::store {
 namespace {
 
+// Calls `f` with where a part of `size` begins and how long it is: single ones
+// and long ones, at both ends and between.
+template <class F>
+void ForParts(size_t size, F f) {
+  for (const size_t begin :
+       {size_t{0}, size_t{1}, size_t{2}, size / 3, size / 2, size - 1}) {
+    if (begin >= size) continue;
+    for (const size_t length :
+         {size_t{1}, size_t{2}, (size - begin) / 2, size - begin}) {
+      if (length > 0 && length <= size - begin) f(begin, length);
+    }
+  }
+}
+
 void ExpectRoundTrip(const std::vector<uint64_t>& in) {
   std::string bytes;
   EncodeIntegers(in, &bytes);
@@ -20,6 +35,15 @@ void ExpectRoundTrip(const std::vector<uint64_t>& in) {
   ASSERT_TRUE(DecodeIntegers(&reader, out));
   ASSERT_TRUE(reader.empty());
   ASSERT_EQ(out, in);
+  ForParts(in.size(), [&](size_t begin, size_t length) {
+    ByteReader again(bytes);
+    std::vector<uint64_t> part(length);
+    ASSERT_TRUE(DecodeIntegers(&again, in.size(), begin, part));
+    ASSERT_TRUE(again.empty());
+    ASSERT_TRUE(std::equal(part.begin(), part.end(),
+                           in.begin() + static_cast<std::ptrdiff_t>(begin)))
+        << length << " from " << begin;
+  });
 }
 
 void ExpectRoundTrip(const std::vector<double>& in) {
@@ -30,6 +54,16 @@ void ExpectRoundTrip(const std::vector<double>& in) {
   ASSERT_TRUE(DecodeDoubles(&reader, out));
   ASSERT_TRUE(reader.empty());
   for (size_t i = 0; i < in.size(); ++i) ASSERT_TRUE(SameBits(in[i], out[i]));
+  ForParts(in.size(), [&](size_t begin, size_t length) {
+    ByteReader again(bytes);
+    std::vector<double> part(length);
+    ASSERT_TRUE(DecodeDoubles(&again, in.size(), begin, part));
+    ASSERT_TRUE(again.empty());
+    for (size_t i = 0; i < length; ++i) {
+      ASSERT_TRUE(SameBits(in[begin + i], part[i]))
+          << length << " from " << begin;
+    }
+  });
 }
 
 size_t PackedSize(const std::vector<double>& values) {
