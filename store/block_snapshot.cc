@@ -24,6 +24,7 @@ namespace {
 
 constexpr size_t kIdleIteratorsMax = 4;  // a family
 constexpr size_t kCursorPlacesMax = 40;
+constexpr size_t kSpareChunksMax = 16;
 constexpr size_t kColumnBytesMax = 8 << 20;
 
 std::string_view ToView(const rocksdb::Slice& s) {
@@ -327,6 +328,20 @@ class Snapshot final : public BlockSnapshot {
       places_.back() = {&place, snapshot_.NewIterator(*place.family), false};
       return places_.back();
     }
+    // Room for a chunk, if one was given back.
+    std::string TakeSpare() {
+      if (spare_.empty()) return {};
+      std::string bytes = std::move(spare_.back());
+      spare_.pop_back();
+      return bytes;
+    }
+    void GiveBack(std::vector<StoredChunk>* chunks) override {
+      for (StoredChunk& chunk : *chunks) {
+        if (spare_.size() == kSpareChunksMax) break;
+        spare_.push_back(std::move(chunk.bytes));
+      }
+      chunks->clear();
+    }
     void Forget(const BlockPlace& place) {
       std::erase_if(places_,
                     [&](const Place& one) { return one.place == &place; });
@@ -335,6 +350,7 @@ class Snapshot final : public BlockSnapshot {
    private:
     const Snapshot& snapshot_;
     std::vector<Place> places_;
+    std::vector<std::string> spare_;
   };
 
   absl::Status ReadPlace(const BlockPlace& place, const std::string& prefix,
@@ -381,6 +397,7 @@ class Snapshot final : public BlockSnapshot {
       chunk.series_id = series_id;
       chunk.seal = key->seal;
       chunk.header = *header;
+      chunk.bytes = cursor->TakeSpare();
       chunk.bytes = ToView(it->value());
     }
     const rocksdb::Status status = it->status();

@@ -41,6 +41,9 @@ struct MergedTenant {
 class BlockCursor {
  public:
   virtual ~BlockCursor() = default;
+  // Clears `*chunks`, which are no longer needed; what comes next may use their
+  // room.
+  virtual void GiveBack(std::vector<StoredChunk>* chunks) = 0;
 };
 
 class BlockSnapshot {

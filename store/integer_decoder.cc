@@ -1,7 +1,8 @@
 // The other half of integer_codec.h: reads what was packed.
 #include <algorithm>
-#include <bit>
+#include <array>
 #include <cstring>
+#include <utility>
 
 #include "absl/container/inlined_vector.h"
 #include "base/check.h"
@@ -186,20 +187,58 @@ uint64_t SumOfSums(const ColumnHead& head, const Left& left, size_t end) {
   return total;
 }
 
+// `groups` of eight integers of `kWidth` bits, plus `base`. Where a group
+// begins, so does a byte: all shifts are known.
+template <int kWidth>
+void UnpackGroups(const char* from, size_t groups, uint64_t base,
+                  uint64_t* to) {
+  constexpr uint64_t kMask = (uint64_t{1} << kWidth) - 1;
+  for (; groups > 0; --groups, from += kWidth, to += 8) {
+    for (int i = 0; i < 8; ++i) {
+      uint64_t word;
+      std::memcpy(&word, from + i * kWidth / 8, 8);
+      to[i] = ((word >> (i * kWidth % 8)) & kMask) + base;
+    }
+  }
+}
+
+using Unpack = void (*)(const char*, size_t, uint64_t, uint64_t*);
+constexpr int kUnpackWidthMax = 32;
+
+template <size_t... kWidths>
+constexpr std::array<Unpack, sizeof...(kWidths)> UnpackOfWidths(
+    std::index_sequence<kWidths...>) {
+  return {&UnpackGroups<static_cast<int>(kWidths) + 1>...};
+}
+constexpr auto kUnpack =
+    UnpackOfWidths(std::make_index_sequence<kUnpackWidthMax>());
+
 // The differences from `begin` on.
 void Fill(const ColumnHead& head, const Left& left, size_t begin,
           std::span<uint64_t> out) {
   const size_t end = begin + out.size();
+  uint64_t* const to = out.data();
+  const auto take = [&](size_t i, uint64_t packed) {
+    to[i - begin] = packed + head.base;
+  };
   if (head.width == 0) {
     std::fill(out.begin(), out.end(), head.base);
+  } else if (head.width > kUnpackWidthMax) {
+    VisitBits(left.packed, head.width, begin, end, take);
   } else {
-    uint64_t* const to = out.data();
-    VisitBits(
-        left.packed, head.width, begin, end,
-        [&](size_t i, uint64_t packed) { to[i - begin] = packed + head.base; });
+    const auto width = static_cast<size_t>(head.width);
+    const size_t first = std::min((begin + 7) / 8 * 8, end);
+    VisitBits(left.packed, head.width, begin, first, take);
+    // The last ones would read behind the bytes.
+    const size_t readable =
+        left.packed.size() - std::min<size_t>(left.packed.size(), 8);
+    const size_t last =
+        std::max(first, std::min(end, readable / width * 8) / 8 * 8);
+    kUnpack[width - 1](left.packed.data() + first / 8 * width,
+                       (last - first) / 8, head.base, to + (first - begin));
+    VisitBits(left.packed, head.width, last, end, take);
   }
-  for (size_t i = 0; i < left.places.size(); ++i) {
-    if (left.places[i] >= end) break;
+  for (size_t i = 0; i < left.places.size() && left.places[i] < end; ++i) {
     if (left.places[i] >= begin) out[left.places[i] - begin] += left.aboves[i];
   }
 }
@@ -223,17 +262,12 @@ bool Decode(ByteReader* in, bool inner, size_t size, size_t begin,
     case 1: {
       column[0] = value += SumOf(head, left, begin) * factor;
       rest = column.subspan(1);
-      if (left.places.empty() && head.width > 0) {
-        // Counters mostly: in one go.
-        uint64_t* const to = rest.data();
-        VisitBits(left.packed, head.width, begin, begin + rest.size(),
-                  [&](size_t i, uint64_t packed) {
-                    to[i - begin] = value += (packed + head.base) * factor;
-                  });
-        break;
-      }
       Fill(head, left, begin, rest);
-      for (uint64_t& to : rest) to = value += to * factor;
+      if (factor == 1) {
+        for (uint64_t& to : rest) to = value += to;
+      } else {
+        for (uint64_t& to : rest) to = value += to * factor;
+      }
       break;
     }
     case 2: {

@@ -49,7 +49,7 @@ bool SelectionIterator::MayHave(const SelectedId& id, int32_t day) const {
 absl::Status SelectionIterator::LoadDay(int32_t day) {
   pieces_.clear();
   next_piece_ = 0;
-  chunks_.clear();
+  cursor_->GiveBack(&chunks_);
   selection_->account->Release(std::exchange(day_charge_, 0));
   if (DayEndMs(day) >= view_->horizon.samples_ms) {
     VIGIE_ASSIGN_OR_RETURN(const bool rolled_up, LoadEqualRollup(day));

@@ -44,7 +44,7 @@ void SelectionIterator::Begin(size_t series) {
   begun_ = false;
   day_ = 0;
   next_day_ = int64_t{INT32_MIN} - 1;
-  chunks_.clear();
+  cursor_->GiveBack(&chunks_);
   pieces_.clear();
   next_piece_ = 0;
   // Its columns keep their room.
