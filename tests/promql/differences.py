@@ -65,12 +65,16 @@ def _zero_bound(query, found):
 
 
 def _date(query, found):
-    return bool(re.match(r"(minute|hour|day_|days_|month|year)", query)) and (
-        _all_changed(found, lambda _, b: math.isnan(b)))
+    if not re.search(r"\b(minute|hour|day_of_\w+|days_in_month|month|year)\(",
+                     query):
+        return False
+    if re.search(r"[=<>]", query) and _only_in_one(found):
+        return True  # a filter, which NaN does not pass
+    return _all_changed(found, lambda _, b: math.isnan(b))
 
 
 def _deviation(query, found):
-    return bool(re.match(r"std(dev|var) ", query)) and (
+    return bool(re.search(r"\bstd(dev|var)\b", query)) and (
         _all_changed(found, lambda _, b: math.isnan(b)))
 
 
@@ -97,12 +101,18 @@ def _rounding_compared(query, found):
     if re.search(r"(==|!=|[<>]=?) bool ", query) and _all_changed(
             found, lambda a, b: {a, b} == {0, 1}):
         return True
-    return " == " in query and bool(_only_in_one(found))
+    # The same deviation on both sides.
+    return (re.search(r"(\bstd(dev|var)\b.{8,}?\)).*\1", query) is not None and
+            bool(_only_in_one(found)))
 
 
 def _range_at(query, found):
+    if found.what == "error" and (
+            "many-to-many" not in found.test.get("error", "")):
+        return False
     return (re.search(r"(predict_linear|quantile_over_time)\(.*@", query)
-            is not None and found.what in ("times", "series", "value"))
+            is not None and found.what in ("times", "series", "value",
+                                           "error"))
 
 
 def _parameter_at(query, found):
@@ -135,7 +145,7 @@ def _power(query, found):
 def _large_angle(query, found):
     return (found.what == "value" and
             re.search(r"\b(sin|cos|tan)\(", query) is not None and
-            re.search(r"\^|\b(exp|sinh|cosh)\(", query) is not None)
+            re.search(r"\^|\b(exp|sinh|cosh|std(dev|var))\b", query) is not None)
 
 
 def _zero_sign(query, found):
@@ -190,8 +200,8 @@ DIFFERENCES = [
                "tell", _zero_sign),
     Difference("infinite sums", "a compensated sum that becomes infinite is NaN "
                "in 2.42", _infinite_sum),
-    Difference("large angles", "powers differ from Go's in the last bit, and of "
-               "a large one's sine that is all digits", _large_angle),
+    Difference("large angles", "powers and deviations differ from Go's in the "
+               "last bits, and of a large one's sine that is all digits", _large_angle),
     Difference("powers", "of a negative mean that is whole but for its last bit "
                "there, and whole here: 3 compensates the sum", _power),
     Difference("conflict in a filter", "a comparison that filters: since 3 many "
