@@ -140,6 +140,8 @@ class Head {
                ? nullptr
                : &page->series[SlotOf(id)];
   }
+  // For many of them; until the head changes.
+  SeriesCursor Series() const { return SeriesCursor(pages_); }
   // Appends the samples of a series within `range`, in order; none if it left.
   void Read(uint64_t id, const TimeRange& range, SampleRuns* runs) const;
   // The newest, if it is a float without start time, lies within `range`, and

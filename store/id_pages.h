@@ -22,6 +22,23 @@ template <class Row>
 class IdPages {
   static_assert(std::is_trivially_copyable_v<Row>);
 
+  static constexpr uint64_t kNodeIds = 32'768;
+  struct Page {
+    uint64_t present = 0;
+    Row* rows = nullptr;
+    uint32_t room = 0;
+  };
+  struct Node {
+    Node() = default;
+    ~Node() {
+      for (Page& page : pages) std::free(page.rows);
+    }
+    Node(const Node&) = delete;
+    Node& operator=(const Node&) = delete;
+    Page pages[kNodeIds / 64];
+    uint32_t rows = 0;
+  };
+
  public:
   // Null if there is none; valid until the next Add or Remove.
   const Row* Find(uint64_t id) const {
@@ -31,6 +48,37 @@ class IdPages {
     }
     return page->rows + Rank(*page, id);
   }
+
+  // Finds many, best in ascending order, until the next Add or Remove.
+  class Cursor {
+   public:
+    explicit Cursor(const IdPages& all) : all_(all) {}
+    const Row* Find(uint64_t id) {
+      const Page* page = PageAt(id);
+      if (page == nullptr || (page->present >> (id % 64) & 1) == 0) {
+        return nullptr;
+      }
+      return page->rows + Rank(*page, id);
+    }
+    // For a Find some steps later.
+    void Prefetch(uint64_t id) {
+      const Page* page = PageAt(id);
+      if (page != nullptr) __builtin_prefetch(page->rows + Rank(*page, id));
+    }
+
+   private:
+    const Page* PageAt(uint64_t id) {
+      if (id / kNodeIds != number_) {
+        number_ = id / kNodeIds;
+        const auto it = all_.nodes_.find(number_);
+        node_ = it == all_.nodes_.end() ? nullptr : it->second.get();
+      }
+      return node_ == nullptr ? nullptr : &node_->pages[id % kNodeIds / 64];
+    }
+    const IdPages& all_;
+    uint64_t number_ = ~uint64_t{0};
+    const Node* node_ = nullptr;
+  };
 
   // `id` must be new.
   void Add(uint64_t id, const Row& row) {
@@ -74,23 +122,6 @@ class IdPages {
   size_t size() const { return size_; }
 
  private:
-  static constexpr uint64_t kNodeIds = 32'768;
-  struct Page {
-    uint64_t present = 0;
-    Row* rows = nullptr;
-    uint32_t room = 0;
-  };
-  struct Node {
-    Node() = default;
-    ~Node() {
-      for (Page& page : pages) std::free(page.rows);
-    }
-    Node(const Node&) = delete;
-    Node& operator=(const Node&) = delete;
-    Page pages[kNodeIds / 64];
-    uint32_t rows = 0;
-  };
-
   const Page* PageOf(uint64_t id) const {
     const auto it = nodes_.find(id / kNodeIds);
     return it == nodes_.end() ? nullptr

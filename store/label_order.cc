@@ -2,17 +2,26 @@
 
 #include <algorithm>
 #include <bit>
-#include <numeric>
+
+#include "store/text_order.h"
 
 namespace vigie::store {
 
+uint32_t LabelOrder::AddPair(const LabelView& label) {
+  pairs_.push_back({std::string(label.name), std::string(label.value)});
+  return static_cast<uint32_t>(pairs_.size() - 1);
+}
+
 uint32_t LabelOrder::NumberOf(const LabelView& label) {
+  for (size_t i = numbers_.size(); i < pairs_.size(); ++i) {  // of the index
+    numbers_.emplace(LabelView{pairs_[i].name, pairs_[i].value},
+                     static_cast<uint32_t>(i));
+  }
   if (const auto it = numbers_.find(label); it != numbers_.end()) {
     return it->second;
   }
-  const auto number = static_cast<uint32_t>(pairs_.size());
-  const Pair& pair = pairs_.emplace_back(
-      Pair{std::string(label.name), std::string(label.value)});
+  const uint32_t number = AddPair(label);
+  const Pair& pair = pairs_.back();
   numbers_.emplace(LabelView{pair.name, pair.value}, number);
   return number;
 }
@@ -23,24 +32,46 @@ void LabelOrder::Add(const Labels& labels) {
 }
 
 void LabelOrder::Add(const SeriesIndex& index, uint64_t id) {
-  begins_.push_back(static_cast<uint32_t>(ranks_.size()));
   index.PairsOf(id, &scratch_);
-  for (const uint32_t pair : scratch_) {
+  Add(index, scratch_);
+}
+
+void LabelOrder::Add(const SeriesIndex& index,
+                     const std::vector<uint32_t>& pairs) {
+  begins_.push_back(static_cast<uint32_t>(ranks_.size()));
+  for (const uint32_t pair : pairs) {
     const auto [it, added] = of_index_.try_emplace(pair);
-    if (added) it->second = NumberOf(index.PairText(pair));
+    if (added) {
+      const LabelView text = index.PairText(pair);
+      it->second = numbers_.empty() ? AddPair(text) : NumberOf(text);
+    }
     ranks_.push_back(it->second);
   }
 }
 
+std::vector<uint32_t> LabelOrder::PairsByText() const {
+  // Names are few: each has its values sorted.
+  absl::flat_hash_map<absl::string_view, std::vector<uint32_t>> of_name;
+  for (uint32_t i = 0; i < pairs_.size(); ++i) {
+    of_name[ToAbsl(pairs_[i].name)].push_back(i);
+  }
+  std::vector<absl::string_view> names;
+  for (const auto& [name, pairs] : of_name) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  std::vector<uint32_t> by_text;
+  by_text.reserve(pairs_.size());
+  std::vector<std::string_view> values;
+  for (const absl::string_view name : names) {
+    const std::vector<uint32_t>& pairs = of_name[name];
+    values.clear();
+    for (const uint32_t pair : pairs) values.push_back(pairs_[pair].value);
+    for (const uint32_t i : OrderOfTexts(values)) by_text.push_back(pairs[i]);
+  }
+  return by_text;
+}
+
 std::vector<uint32_t> LabelOrder::Sort() {
-  std::vector<uint32_t> by_text(pairs_.size());
-  std::iota(by_text.begin(), by_text.end(), 0U);
-  std::sort(by_text.begin(), by_text.end(), [&](uint32_t a, uint32_t b) {
-    const Pair& x = pairs_[a];
-    const Pair& y = pairs_[b];
-    const int order = x.name.compare(y.name);
-    return order != 0 ? order < 0 : x.value < y.value;
-  });
+  const std::vector<uint32_t> by_text = PairsByText();
   std::vector<uint32_t> rank_of(pairs_.size());
   for (uint32_t i = 0; i < by_text.size(); ++i) rank_of[by_text[i]] = i;
   for (uint32_t& rank : ranks_) rank = rank_of[rank];

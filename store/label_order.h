@@ -18,11 +18,13 @@ namespace vigie::store {
 
 class LabelOrder {
  public:
-  // Series are numbered in the order of these calls. The second takes the
-  // labels of `id` in `index` without building them; always of the same
-  // index, which does not change between the calls. About 50 bytes a series.
+  // Series are numbered in the order of these calls. The others take the
+  // labels of `id`, or its pairs, without building them; always of the same
+  // index and tenant, which do not change between the calls. About 50 bytes a
+  // series.
   void Add(const Labels& labels);
   void Add(const SeriesIndex& index, uint64_t id);
+  void Add(const SeriesIndex& index, const std::vector<uint32_t>& pairs);
 
   // The numbers of all series in order of their labels, as Labels compare;
   // of equal labels those added first. Ends the adding.
@@ -46,12 +48,15 @@ class LabelOrder {
   };
 
   uint32_t NumberOf(const LabelView& label);
+  uint32_t AddPair(const LabelView& label);
+  std::vector<uint32_t> PairsByText() const;
   uint32_t EndOf(uint32_t series) const {
     return series + 1 < begins_.size() ? begins_[series + 1]
                                        : static_cast<uint32_t>(ranks_.size());
   }
 
   std::deque<Pair> pairs_;
+  // Of all pairs, once there are labels that no index has numbered.
   absl::flat_hash_map<LabelView, uint32_t, LabelViewHash> numbers_;
   absl::flat_hash_map<uint32_t, uint32_t> of_index_;  // by its numbers
   std::vector<uint32_t> begins_;

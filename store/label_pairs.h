@@ -57,6 +57,9 @@ class LabelPairs {
     return x.head != y.head ? x.head < y.head : x.text < y.text;
   }
 
+  // All numbers of pairs are less.
+  size_t numbers_end() const { return pairs_end_; }
+
   // The series of a pair; null if there is none.
   const Postings* Find(uint32_t tenant, std::string_view name,
                        std::string_view value) const;

@@ -27,6 +27,8 @@ class LabelTuples {
     return {t.pairs, t.count};
   }
   size_t size() const { return table_.size(); }
+  // All numbers are less.
+  size_t numbers_end() const { return tuples_.size(); }
 
  private:
   struct Tuple {

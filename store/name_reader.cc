@@ -1,8 +1,11 @@
 // The part of Reader that lists names: of labels, values, series, and what is
 // told about them.
 #include <algorithm>
+#include <iterator>
 #include <limits>
+#include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -12,40 +15,71 @@
 #include "store/left_series.h"
 #include "store/read_charge.h"
 #include "store/reader.h"
+#include "store/text_order.h"
 
 namespace vigie::store {
 namespace {
 
 // What a string in a set or list takes beside its bytes.
 constexpr size_t kNameBytes = 64;
+// Charged at once: an account is shared.
+constexpr size_t kChargeBytes = 16 << 10;
 
-NameList Sorted(std::vector<std::string> names, uint64_t limit,
-                std::vector<std::string> warnings) {
-  NameList list;
-  list.warnings = std::move(warnings);
-  std::sort(names.begin(), names.end());
-  list.truncated = limit > 0 && names.size() > limit;
-  if (list.truncated) names.resize(limit);
-  list.names = std::move(names);
-  return list;
-}
+// How many steps ahead memory is asked for.
+constexpr size_t kPrefetch = 8;
 
-absl::Status AddName(std::string_view name, ScopedCharge* charge,
-                     absl::flat_hash_set<std::string>* names) {
-  if (!names->emplace(name).second) return absl::OkStatus();
-  return charge->Add(name.size() + kNameBytes);
-}
+// Names as they are found. Those of the head are told apart already; once
+// names may come again, a set tells.
+class FoundNames {
+ public:
+  explicit FoundNames(ByteAccount* account) : charge_(account) {}
+
+  absl::Status Add(std::string_view name) {
+    if (may_repeat_ && !set_.emplace(name).second) return absl::OkStatus();
+    if (!may_repeat_) names_.emplace_back(name);
+    pending_ += name.size() + kNameBytes;
+    if (pending_ < kChargeBytes) return absl::OkStatus();
+    return charge_.Add(std::exchange(pending_, 0));
+  }
+  void MayRepeat() {
+    if (std::exchange(may_repeat_, true)) return;
+    set_.insert(std::make_move_iterator(names_.begin()),
+                std::make_move_iterator(names_.end()));
+    names_.clear();
+  }
+
+  absl::StatusOr<NameList> Sorted(uint64_t limit,
+                                  std::vector<std::string> warnings) {
+    VIGIE_RETURN_IF_ERROR(charge_.Add(std::exchange(pending_, 0)));
+    NameList list;
+    list.warnings = std::move(warnings);
+    if (may_repeat_) names_.assign(set_.begin(), set_.end());
+    std::vector<uint32_t> order = OrderOfTexts({names_.begin(), names_.end()});
+    list.truncated = limit > 0 && order.size() > limit;
+    if (list.truncated) order.resize(limit);
+    list.names.reserve(order.size());
+    for (const uint32_t i : order) list.names.push_back(std::move(names_[i]));
+    return list;
+  }
+
+ private:
+  ScopedCharge charge_;
+  size_t pending_ = 0;
+  bool may_repeat_ = false;
+  std::vector<std::string> names_;
+  absl::flat_hash_set<std::string> set_;
+};
 
 // Whether any of `series` may have samples in `range`: as many are looked at
 // as it takes to find one.
-bool AnyMayHaveSamples(const Head& head, const Postings& series,
+bool AnyMayHaveSamples(SeriesCursor* head, const Postings& series,
                        const TimeRange& range, const ReadContext& context,
                        size_t* steps, absl::Status* status) {
   bool found = false;
   series.VisitRuns([&](uint64_t first, uint64_t last) {
     for (uint64_t id = first; id <= last && !found && status->ok(); ++id) {
       *status = CheckStop(context, steps);
-      found = MayHaveSamples(*head.Find(id), range);
+      found = MayHaveSamples(*head->Find(id), range);
     }
     return !found && status->ok();
   });
@@ -55,37 +89,54 @@ bool AnyMayHaveSamples(const Head& head, const Postings& series,
 // The values of `label` in the head.
 absl::Status ValuesIn(const Head& head, const Tenant& tenant,
                       std::string_view label, const TimeRange& range,
-                      const ReadContext& context, ScopedCharge* charge,
-                      absl::flat_hash_set<std::string>* values) {
+                      const ReadContext& context, FoundNames* values) {
+  struct Value {
+    uint64_t first_id;
+    std::string_view text;
+    const Postings* series;
+  };
+  std::vector<Value> found;
+  head.index().VisitValues(tenant.name, label,
+                           [&](std::string_view text, const Postings& series) {
+                             found.push_back({series.First(), text, &series});
+                             return true;
+                           });
+  // As their series lie in memory.
+  std::sort(found.begin(), found.end(), [](const Value& a, const Value& b) {
+    return a.first_id < b.first_id;
+  });
   absl::Status status;
   size_t steps = 0;
-  head.index().VisitValues(
-      tenant.name, label, [&](std::string_view value, const Postings& series) {
-        if (AnyMayHaveSamples(head, series, range, context, &steps, &status)) {
-          status = AddName(value, charge, values);
-        }
-        return status.ok();
-      });
+  SeriesCursor cursor = head.Series();
+  for (size_t i = 0; i < found.size() && status.ok(); ++i) {
+    if (i + kPrefetch < found.size()) {
+      cursor.Prefetch(found[i + kPrefetch].first_id);
+    }
+    if (AnyMayHaveSamples(&cursor, *found[i].series, range, context, &steps,
+                          &status)) {
+      status = values->Add(found[i].text);
+    }
+  }
   return status;
 }
 
 // The label names in the head.
 absl::Status NamesIn(const Head& head, const Tenant& tenant,
                      const TimeRange& range, const ReadContext& context,
-                     ScopedCharge* charge,
-                     absl::flat_hash_set<std::string>* names) {
+                     FoundNames* names) {
   absl::Status status;
   size_t steps = 0;
+  SeriesCursor cursor = head.Series();
   for (const std::string_view name : head.index().Names(tenant.name)) {
     bool found = false;
     head.index().VisitValues(
         tenant.name, name, [&](std::string_view, const Postings& series) {
-          found =
-              AnyMayHaveSamples(head, series, range, context, &steps, &status);
+          found = AnyMayHaveSamples(&cursor, series, range, context, &steps,
+                                    &status);
           return !found && status.ok();
         });
     VIGIE_RETURN_IF_ERROR(status);
-    if (found) VIGIE_RETURN_IF_ERROR(AddName(name, charge, names));
+    if (found) VIGIE_RETURN_IF_ERROR(names->Add(name));
   }
   return absl::OkStatus();
 }
@@ -112,7 +163,7 @@ absl::Status EachDay(
 absl::Status Reader::VisitPairs(
     const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
     std::string_view label, const ReadContext& context,
-    std::vector<std::string>* warnings,
+    std::vector<std::string>* warnings, absl::FunctionRef<void()> repeats,
     absl::FunctionRef<absl::Status(LabelView)> visit) const {
   if (range.empty()) return absl::OkStatus();
   ScopedCharge charge(context.account);
@@ -123,24 +174,17 @@ absl::Status Reader::VisitPairs(
     HeadReaderLock lock(lock_);
     blocks = blocks_.TakeSnapshot();
     days = DaysLeft(*blocks, range);
-    VIGIE_ASSIGN_OR_RETURN(SeriesIndex::IdList ids,
-                           MatchAny(tenant, selectors, context, &charge));
-    if (!days.empty()) {
-      for (const uint64_t id : ids) known.Add(id);
-    }
-    size_t steps = 0;
-    size_t kept = 0;
-    for (const uint64_t id : ids) {
-      VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-      if (MayHaveSamples(*head_.Find(id), range)) ids[kept++] = id;
-    }
-    ids.resize(kept);
+    VIGIE_ASSIGN_OR_RETURN(
+        const SeriesIndex::IdList ids,
+        MatchSampled(tenant, range, selectors, context, &charge,
+                     days.empty() ? nullptr : &known));
     VIGIE_RETURN_IF_ERROR(head_.index().VisitPairsOf(
         ids, context.stop, [&](const LabelView& pair) {
           return label.empty() || pair.name == label ? visit(pair)
                                                      : absl::OkStatus();
         }));
   }
+  if (!days.empty()) repeats();
   const LeftSeries left(blocks->index(), tenant.name, selectors,
                         std::move(known), context);
   for (const int32_t day : days) {
@@ -159,15 +203,13 @@ absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
                                             const Selectors& selectors,
                                             uint64_t limit,
                                             const ReadContext& context) const {
-  ScopedCharge charge(context.account);
-  NameSet names;
+  FoundNames names(context.account);
   std::vector<std::string> warnings;
   if (!selectors.empty()) {
-    VIGIE_RETURN_IF_ERROR(VisitPairs(tenant, range, selectors, "", context,
-                                     &warnings, [&](const LabelView& pair) {
-                                       return AddName(pair.name, &charge,
-                                                      &names);
-                                     }));
+    names.MayRepeat();  // a name has many pairs
+    VIGIE_RETURN_IF_ERROR(VisitPairs(
+        tenant, range, selectors, "", context, &warnings, [] {},
+        [&](const LabelView& pair) { return names.Add(pair.name); }));
   } else {
     std::unique_ptr<BlockSnapshot> blocks;
     std::vector<int32_t> days;
@@ -175,21 +217,21 @@ absl::StatusOr<NameList> Reader::LabelNames(const Tenant& tenant,
       HeadReaderLock lock(lock_);
       blocks = blocks_.TakeSnapshot();
       days = DaysLeft(*blocks, range);
-      VIGIE_RETURN_IF_ERROR(
-          NamesIn(head_, tenant, range, context, &charge, &names));
+      VIGIE_RETURN_IF_ERROR(NamesIn(head_, tenant, range, context, &names));
     }
+    if (!days.empty()) names.MayRepeat();
     VIGIE_RETURN_IF_ERROR(EachDay(
         *blocks, days, &warnings,
         [&](const DayIndex& index, int32_t day) -> absl::Status {
           VIGIE_ASSIGN_OR_RETURN(const std::vector<std::string> found,
                                  index.Names(day, tenant.name, context));
           for (const std::string& name : found) {
-            VIGIE_RETURN_IF_ERROR(AddName(name, &charge, &names));
+            VIGIE_RETURN_IF_ERROR(names.Add(name));
           }
           return absl::OkStatus();
         }));
   }
-  return Sorted({names.begin(), names.end()}, limit, std::move(warnings));
+  return names.Sorted(limit, std::move(warnings));
 }
 
 absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
@@ -198,16 +240,14 @@ absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
                                              const Selectors& selectors,
                                              uint64_t limit,
                                              const ReadContext& context) const {
-  ScopedCharge charge(context.account);
-  NameSet values;
+  FoundNames values(context.account);
   std::vector<std::string> warnings;
   if (label.empty()) return NameList();
   if (!selectors.empty()) {
-    VIGIE_RETURN_IF_ERROR(VisitPairs(tenant, range, selectors, label, context,
-                                     &warnings, [&](const LabelView& pair) {
-                                       return AddName(pair.value, &charge,
-                                                      &values);
-                                     }));
+    VIGIE_RETURN_IF_ERROR(VisitPairs(
+        tenant, range, selectors, label, context, &warnings,
+        [&] { values.MayRepeat(); },
+        [&](const LabelView& pair) { return values.Add(pair.value); }));
   } else {
     std::unique_ptr<BlockSnapshot> blocks;
     std::vector<int32_t> days;
@@ -216,18 +256,19 @@ absl::StatusOr<NameList> Reader::LabelValues(const Tenant& tenant,
       blocks = blocks_.TakeSnapshot();
       days = DaysLeft(*blocks, range);
       VIGIE_RETURN_IF_ERROR(
-          ValuesIn(head_, tenant, label, range, context, &charge, &values));
+          ValuesIn(head_, tenant, label, range, context, &values));
     }
+    if (!days.empty()) values.MayRepeat();
     VIGIE_RETURN_IF_ERROR(EachDay(
         *blocks, days, &warnings, [&](const DayIndex& index, int32_t day) {
           return index.VisitPairs(
               day, tenant.name, label, context,
               [&](std::string_view, std::string_view value, const IdRuns&) {
-                return AddName(value, &charge, &values);
+                return values.Add(value);
               });
         }));
   }
-  return Sorted({values.begin(), values.end()}, limit, std::move(warnings));
+  return values.Sorted(limit, std::move(warnings));
 }
 
 absl::StatusOr<std::vector<Labels>> Reader::Series(
@@ -237,15 +278,22 @@ absl::StatusOr<std::vector<Labels>> Reader::Series(
   LabelOrder order;
   std::vector<Labels> found;
   std::vector<std::string> warnings;
-  VIGIE_RETURN_IF_ERROR(
-      VisitSeries(tenant, range, selectors, context, &warnings,
-                  [&](Labels labels) -> absl::Status {
-                    VIGIE_RETURN_IF_ERROR(
-                        charge.Add(labels.bytes().size() + 2 * kNameBytes));
-                    order.Add(labels);
-                    found.push_back(std::move(labels));
-                    return absl::OkStatus();
-                  }));
+  std::vector<uint32_t> pairs;
+  const auto keep = [&](Labels labels) {
+    const size_t bytes = labels.bytes().size() + 2 * kNameBytes;
+    found.push_back(std::move(labels));
+    return charge.Add(bytes);
+  };
+  VIGIE_RETURN_IF_ERROR(VisitSeries(
+      tenant, range, selectors, context, &warnings,
+      [&](const SeriesIndex& index, uint64_t id) {
+        order.Add(index, id);
+        return keep(index.LabelsOf(id));
+      },
+      [&](Labels labels) {
+        order.Add(labels);
+        return keep(std::move(labels));
+      }));
   // This answer has no place to say that something is missing.
   if (!warnings.empty()) return absl::DataLossError(warnings[0]);
   std::vector<Labels> sorted;

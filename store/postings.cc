@@ -254,6 +254,15 @@ bool Postings::Contains(uint64_t id) const {
   return PostingsCursor(*this).Contains(id);
 }
 
+uint64_t Postings::First() const {
+  uint64_t first = 0;
+  VisitRuns([&](uint64_t id, uint64_t) {
+    first = id;
+    return false;
+  });
+  return first;
+}
+
 void Postings::VisitRuns(
     absl::FunctionRef<bool(uint64_t first, uint64_t last)> visit) const {
   for (uint32_t i = 0; i < count_; ++i) {

@@ -31,6 +31,7 @@ class Postings {
   uint32_t size() const { return size_; }
   bool empty() const { return size_ == 0; }
   bool Contains(uint64_t id) const;
+  uint64_t First() const;  // of one that is not empty
 
   // Calls `visit` with each run, ascending, until it returns false.
   void VisitRuns(

@@ -19,6 +19,8 @@ namespace {
 
 // What ordering takes a series.
 constexpr size_t kOrderBytes = 64;
+// How many steps ahead memory is asked for.
+constexpr size_t kPrefetch = 16;
 
 // Puts `found` in order of labels; ids of equal labels become one series.
 std::vector<SelectedSeries> Ordered(std::vector<SelectedSeries> found,
@@ -49,11 +51,6 @@ std::vector<SelectedSeries> Ordered(std::vector<SelectedSeries> found,
 }
 
 }  // namespace
-
-bool MayHaveSamples(const MemSeries& series, const TimeRange& range) {
-  return series.newest_ms != MemSeries::kNoSamples &&
-         range.Overlaps({series.first_ms, series.newest_ms});
-}
 
 std::vector<int32_t> Reader::DaysLeft(const BlockSnapshot& blocks,
                                       const TimeRange& range) const {
@@ -200,8 +197,12 @@ absl::StatusOr<SeriesIndex::IdList> Reader::MatchAny(
   if (selectors.empty()) all = head_.index().All(tenant.name);
   for (const std::vector<Matcher>& matchers : selectors) {
     VIGIE_ASSIGN_OR_RETURN(
-        const SeriesIndex::IdList ids,
+        SeriesIndex::IdList ids,
         head_.index().Match(tenant.name, matchers, context.stop));
+    if (all.empty()) {
+      all = std::move(ids);
+      continue;
+    }
     SeriesIndex::IdList merged;
     std::set_union(all.begin(), all.end(), ids.begin(), ids.end(),
                    std::back_inserter(merged));
@@ -211,10 +212,31 @@ absl::StatusOr<SeriesIndex::IdList> Reader::MatchAny(
   return all;
 }
 
+absl::StatusOr<SeriesIndex::IdList> Reader::MatchSampled(
+    const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
+    const ReadContext& context, ScopedCharge* charge, IdRuns* known) const {
+  VIGIE_ASSIGN_OR_RETURN(SeriesIndex::IdList ids,
+                         MatchAny(tenant, selectors, context, charge));
+  SeriesCursor series = head_.Series();
+  size_t steps = 0;
+  size_t kept = 0;
+  for (size_t i = 0; i < ids.size(); ++i) {
+    VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
+    if (i + kPrefetch < ids.size()) series.Prefetch(ids[i + kPrefetch]);
+    const uint64_t id = ids[i];
+    if (known != nullptr) known->Add(id);
+    if (MayHaveSamples(*series.Find(id), range)) ids[kept++] = id;
+  }
+  ids.resize(kept);
+  return ids;
+}
+
 absl::Status Reader::VisitSeries(
     const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
     const ReadContext& context, std::vector<std::string>* warnings,
-    absl::FunctionRef<absl::Status(Labels labels)> visit) const {
+    absl::FunctionRef<absl::Status(const SeriesIndex& index, uint64_t id)>
+        in_head,
+    absl::FunctionRef<absl::Status(Labels labels)> left_head) const {
   if (range.empty()) return absl::OkStatus();
   ScopedCharge charge(context.account);
   std::unique_ptr<BlockSnapshot> blocks;
@@ -224,21 +246,22 @@ absl::Status Reader::VisitSeries(
     HeadReaderLock lock(lock_);
     blocks = blocks_.TakeSnapshot();
     days = DaysLeft(*blocks, range);
-    VIGIE_ASSIGN_OR_RETURN(const SeriesIndex::IdList ids,
-                           MatchAny(tenant, selectors, context, &charge));
+    VIGIE_ASSIGN_OR_RETURN(
+        const SeriesIndex::IdList ids,
+        MatchSampled(tenant, range, selectors, context, &charge,
+                     days.empty() ? nullptr : &known));
     size_t steps = 0;
     for (const uint64_t id : ids) {
       VIGIE_RETURN_IF_ERROR(CheckStop(context, &steps));
-      if (!days.empty()) known.Add(id);
-      if (!MayHaveSamples(*head_.Find(id), range)) continue;
-      VIGIE_RETURN_IF_ERROR(visit(head_.index().LabelsOf(id)));
+      VIGIE_RETURN_IF_ERROR(in_head(head_.index(), id));
     }
   }
   LeftSeries left(blocks->index(), tenant.name, selectors, std::move(known),
                   context);
   for (const int32_t day : days) {
     const absl::Status status = left.Visit(
-        day, [&](uint64_t, Labels labels) { return visit(std::move(labels)); },
+        day,
+        [&](uint64_t, Labels labels) { return left_head(std::move(labels)); },
         [](const IdRuns&) {});
     if (absl::IsDataLoss(status)) {
       warnings->emplace_back(MessageOf(status));

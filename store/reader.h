@@ -12,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/functional/function_ref.h"
 #include "store/blocks.h"
 #include "store/head.h"
@@ -69,7 +68,6 @@ class Reader final : public Queryable, private HeadSamples {
 
  private:
   using Selectors = std::vector<std::vector<Matcher>>;
-  using NameSet = absl::flat_hash_set<std::string>;
 
   std::shared_ptr<const SelectionView> Read(
       const Selection& selection, const SelectedSeries& series,
@@ -87,20 +85,29 @@ class Reader final : public Queryable, private HeadSamples {
   std::vector<int32_t> DaysLeft(const BlockSnapshot& blocks,
                                 const TimeRange& range) const
       ABSL_SHARED_LOCKS_REQUIRED(lock_);
-  // Calls `visit` with the labels of each series that matches any of
-  // `selectors` and may have samples in `range`; of some more than once.
-  // A day whose index is damaged is left out, and `*warnings` says so.
+  // Those of MatchAny that may have samples in `range`. All of MatchAny are
+  // added to `*known` unless that is null.
+  absl::StatusOr<SeriesIndex::IdList> MatchSampled(
+      const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
+      const ReadContext& context, ScopedCharge* charge, IdRuns* known) const
+      ABSL_SHARED_LOCKS_REQUIRED(lock_);
+  // Calls `in_head`, under the lock, or `left_head` with each series that
+  // matches any of `selectors` and may have samples in `range`; labels of some
+  // come more than once. A day whose index is damaged is left out, and
+  // `*warnings` says so.
   absl::Status VisitSeries(
       const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
       const ReadContext& context, std::vector<std::string>* warnings,
-      absl::FunctionRef<absl::Status(Labels labels)> visit) const;
+      absl::FunctionRef<absl::Status(const SeriesIndex& index, uint64_t id)>
+          in_head,
+      absl::FunctionRef<absl::Status(Labels labels)> left_head) const;
 
-  // Likewise with the distinct label pairs of these series, or those of
-  // `label`; with some more than once.
+  // Calls `visit` with the distinct label pairs of these series, or those of
+  // `label`. Once all that come later may have come before: `repeats`.
   absl::Status VisitPairs(
       const Tenant& tenant, const TimeRange& range, const Selectors& selectors,
       std::string_view label, const ReadContext& context,
-      std::vector<std::string>* warnings,
+      std::vector<std::string>* warnings, absl::FunctionRef<void()> repeats,
       absl::FunctionRef<absl::Status(LabelView pair)> visit) const;
 
   HeadLock& lock_;
@@ -111,6 +118,9 @@ class Reader final : public Queryable, private HeadSamples {
 };
 
 // True if the series may have samples in `range`, by its oldest and newest.
-bool MayHaveSamples(const MemSeries& series, const TimeRange& range);
+inline bool MayHaveSamples(const MemSeries& series, const TimeRange& range) {
+  return series.newest_ms != MemSeries::kNoSamples &&
+         range.Overlaps({series.first_ms, series.newest_ms});
+}
 
 }  // namespace vigie::store

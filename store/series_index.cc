@@ -72,8 +72,12 @@ void SeriesIndex::PairsOf(uint64_t id, std::vector<uint32_t>* pairs) const {
 
 Labels SeriesIndex::LabelsOf(uint64_t id) const {
   thread_local std::vector<uint32_t> pairs;
-  thread_local std::vector<LabelView> labels;
   PairsOf(id, &pairs);
+  return LabelsOf(pairs);
+}
+
+Labels SeriesIndex::LabelsOf(const std::vector<uint32_t>& pairs) const {
+  thread_local std::vector<LabelView> labels;
   labels.clear();
   for (const uint32_t pair : pairs) labels.push_back(pairs_.Text(pair));
   return Labels::FromSorted(labels);

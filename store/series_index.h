@@ -52,6 +52,7 @@ class SeriesIndex {
   // Its label pairs in order of names, as numbers that are equal where the
   // pairs are; PairText is what one says. Both until the next Remove.
   void PairsOf(uint64_t id, std::vector<uint32_t>* pairs) const;
+  Labels LabelsOf(const std::vector<uint32_t>& pairs) const;  // of PairsOf
   LabelView PairText(uint32_t pair) const { return pairs_.Text(pair); }
   // Calls `visit` with each distinct label pair of `ids`, which must be there,
   // in no order; what neighbours share is looked at once. kCancelled once

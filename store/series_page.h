@@ -89,6 +89,12 @@ struct SeriesPage {
 // Finds pages. Its size follows the ids in use, wherever they lie.
 class PageTable {
  public:
+  static constexpr size_t kDirectoryPages = 512;
+  struct Directory {
+    std::array<std::unique_ptr<SeriesPage>, kDirectoryPages> pages;
+    size_t used = 0;
+  };
+
   // Null if there is none.
   SeriesPage* Find(uint64_t id) const {
     const auto it = directories_.find(PageOf(id) / kDirectoryPages);
@@ -130,6 +136,11 @@ class PageTable {
     }
     return pages;
   }
+  // Null if there is none.
+  const Directory* FindDirectory(uint64_t number) const {
+    const auto it = directories_.find(number);
+    return it == directories_.end() ? nullptr : it->second.get();
+  }
   // In no order; `visit` does not change the table.
   template <class Visit>
   void ForEach(Visit visit) const {
@@ -141,12 +152,46 @@ class PageTable {
   }
 
  private:
-  static constexpr size_t kDirectoryPages = 512;
-  struct Directory {
-    std::array<std::unique_ptr<SeriesPage>, kDirectoryPages> pages;
-    size_t used = 0;
-  };
   absl::flat_hash_map<uint64_t, std::unique_ptr<Directory>> directories_;
+};
+
+// Finds the series of many ids, best in ascending order: neighbours lie in one
+// page, which is looked up once.
+class SeriesCursor {
+ public:
+  // `pages` outlives it and does not change.
+  explicit SeriesCursor(const PageTable& pages) : pages_(pages) {}
+  // Null if there is none.
+  const MemSeries* Find(uint64_t id) {
+    const SeriesPage* page = PageAt(id);
+    return page == nullptr || (page->used & BitOf(id)) == 0
+               ? nullptr
+               : &page->series[SlotOf(id)];
+  }
+  // For a Find some steps later.
+  void Prefetch(uint64_t id) {
+    const SeriesPage* page = PageAt(id);
+    if (page == nullptr) return;
+    __builtin_prefetch(page);
+    __builtin_prefetch(&page->series[SlotOf(id)]);
+  }
+
+ private:
+  const SeriesPage* PageAt(uint64_t id) {
+    const uint64_t directory = PageOf(id) / PageTable::kDirectoryPages;
+    if (directory != number_) {
+      number_ = directory;
+      directory_ = pages_.FindDirectory(directory);
+    }
+    return directory_ == nullptr
+               ? nullptr
+               : directory_->pages[PageOf(id) % PageTable::kDirectoryPages]
+                     .get();
+  }
+
+  const PageTable& pages_;
+  uint64_t number_ = ~uint64_t{0};
+  const PageTable::Directory* directory_ = nullptr;
 };
 
 }  // namespace vigie::store
