@@ -3,8 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <utility>
 
+#include "base/freed_memory.h"
 #include "base/log.h"
 #include "base/strings.h"
 #include "base/task_pool.h"
@@ -232,6 +235,18 @@ absl::StatusOr<Value> Evaluate(QueryContext* context, const Expr& expr,
                   ValueTypeName(expr.type)));
 }
 
+// The account of a query, made before whatever is charged to it, so that all
+// of that is gone when this ends.
+struct QueryBytes {
+  QueryBytes(const std::string& name, int64_t bytes_max, ByteAccount* process)
+      : account(std::make_unique<ByteAccount>(name, bytes_max, process)) {}
+  ~QueryBytes() { AddFreedMemory(account->bytes_peak()); }
+  QueryBytes(const QueryBytes&) = delete;
+  QueryBytes& operator=(const QueryBytes&) = delete;
+
+  const std::unique_ptr<ByteAccount> account;
+};
+
 }  // namespace
 
 struct Engine::Request {
@@ -248,8 +263,9 @@ struct Engine::Request {
 
 absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   const int64_t begun_ns = clock_.MonotonicNs();
-  ByteAccount bytes(account_name_, options_.query_bytes_max,
-                    process_account_.get());
+  const QueryBytes of_query(account_name_, options_.query_bytes_max,
+                            process_account_.get());
+  ByteAccount& bytes = *of_query.account;
   QueryAccount account(&bytes, options_.query_samples_max);
   QueryContext context(queryable_, clock_, options_, &account);
   context.pool = pool_.get();

@@ -1,14 +1,19 @@
 // Duration, byte account, strings, clock, status macros and log limiter.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
+#include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/byte_account.h"
 #include "base/clock.h"
 #include "base/duration.h"
+#include "base/freed_memory.h"
 #include "base/log.h"
 #include "base/status_macros.h"
 #include "base/strings.h"
@@ -122,6 +127,56 @@ TEST(ByteAccountTest, NeverExceedsItsLimitWithManyThreads) {
 
   EXPECT_EQ(account.bytes(), 0);
   EXPECT_LE(account.bytes_peak(), 1000);
+}
+
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define VIGIE_HEAP_OF_A_SANITIZER
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define VIGIE_HEAP_OF_A_SANITIZER
+#endif
+#ifdef VIGIE_HEAP_OF_A_SANITIZER
+constexpr bool kHeapOfASanitizer = true;
+#else
+constexpr bool kHeapOfASanitizer = false;
+#endif
+
+int64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t pages = 0, resident = 0;
+  statm >> pages >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+TEST(FreedMemoryTest, IsTrimmedOncePerSoMuch) {
+  while (!AddFreedMemory(kFreedBytesTrimmed / 2)) {
+  }
+
+  EXPECT_FALSE(AddFreedMemory(kFreedBytesTrimmed - 1));
+  EXPECT_TRUE(AddFreedMemory(1));
+  EXPECT_FALSE(AddFreedMemory(kFreedBytesTrimmed - 1));
+}
+
+TEST(FreedMemoryTest, GoesBackThoughItsThreadHoldsABlockBehindIt) {
+  if (kHeapOfASanitizer) GTEST_SKIP() << "its heap is not glibc's";
+  constexpr int64_t kBytes = 100 << 20;
+  constexpr int64_t kBlockBytes = 2'000;
+  while (!AddFreedMemory(kFreedBytesTrimmed / 2)) {
+  }
+  std::unique_ptr<char[]> last;
+  std::thread([&last] {  // in an arena of its own
+    std::vector<std::unique_ptr<char[]>> blocks;
+    for (int64_t i = 0; i < kBytes / kBlockBytes; ++i) {
+      blocks.push_back(std::make_unique<char[]>(kBlockBytes));
+    }
+    last = std::move(blocks.back());
+  })
+      .join();
+  const int64_t kept = ResidentBytes();
+
+  EXPECT_TRUE(AddFreedMemory(kFreedBytesTrimmed));
+  EXPECT_LT(ResidentBytes(), kept - kBytes / 2);
 }
 
 TEST(Utf8Test, TakesWellFormedText) {
