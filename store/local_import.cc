@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <utility>
 
@@ -203,6 +204,12 @@ absl::Status LocalStore::TakeIn(const std::string& tenant,
   }
   std::sort(series->begin(), series->end(),
             [](const Imported& a, const Imported& b) { return a.id < b.id; });
+  TimeRange span{.min_ms = std::numeric_limits<int64_t>::max(),
+                 .max_ms = std::numeric_limits<int64_t>::min()};
+  for (const Imported& one : *series) {
+    span.min_ms = std::min(span.min_ms, one.runs.front().times_ms.front());
+    span.max_ms = std::max(span.max_ms, one.runs.back().times_ms.back());
+  }
   SealCapture capture = CaptureOf(tenant, *series);
   ++next_seal_;
   watermark.next_seal = next_seal_;
@@ -210,6 +217,7 @@ absl::Status LocalStore::TakeIn(const std::string& tenant,
       blocks_->Write(capture, watermark, options_.store.chunk_samples_max);
   HeadWriterLock lock(head_lock_);
   if (status.ok()) status = blocks_->Publish();
+  changes_.Note(tenant, span);  // whatever became of it
   if (!status.ok()) {
     head_->Forget(added);
     return status;

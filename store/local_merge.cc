@@ -158,8 +158,10 @@ absl::StatusOr<uint64_t> LocalStore::DeleteSeries(const DeleteRequest& request,
   LabelOrder order;
   VIGIE_ASSIGN_OR_RETURN(std::vector<uint64_t> ids,
                          IdsOf(request, progress.stop, &order));
-  VIGIE_RETURN_IF_ERROR(
-      blocks_->Delete(request.tenant.name, std::move(ids), request.range));
+  const absl::Status deleted =
+      blocks_->Delete(request.tenant.name, std::move(ids), request.range);
+  changes_.Note(request.tenant.name, request.range);  // whatever became of it
+  VIGIE_RETURN_IF_ERROR(deleted);
   return order.SortAndCount();
 }
 

@@ -58,6 +58,15 @@ int64_t BytesOf(const AppendBatch& batch) {
   return static_cast<int64_t>(bytes);
 }
 
+ChangedMinutes MinutesOf(const BatchRecord& record) {
+  ChangedMinutes minutes;
+  minutes.Add(record.floats.times_ms);
+  minutes.Add(record.deltas.times_ms);
+  minutes.Add(record.integer_histograms.times_ms);
+  minutes.Add(record.float_histograms.times_ms);
+  return minutes;
+}
+
 AppendOutcome Failed(absl::Status status) {
   AppendOutcome outcome;
   outcome.status = std::move(status);
@@ -127,7 +136,8 @@ absl::Status LocalStore::Load(const std::string& directory) {
 
   HeadReaderLock lock(head_lock_);
   reader_ = std::make_unique<Reader>(
-      head_lock_, *head_, *blocks_, metrics_, [this](std::string_view tenant) {
+      head_lock_, *head_, *blocks_, changes_, metrics_,
+      [this](std::string_view tenant) {
         Horizon horizon = HorizonOf(options_.store, tenant, clock_.NowMs());
         horizon.samples_ms =
             std::max(horizon.samples_ms, merge_floor_.Of(tenant));
@@ -367,13 +377,16 @@ void LocalStore::WriteGroup(std::deque<Waiting>* queue) {
       if (decided.position == 0 || !decided.decision.outcome.status.ok()) {
         continue;
       }
+      const BatchRecord& record = decided.decision.record;
+      const ChangedMinutes changed = MinutesOf(record);
       HeadWriterLock lock(head_lock_);
       const absl::Status status =
-          head_->Apply(decided.position, decided.decision.record,
-                       decided.decision.identities);
+          head_->Apply(decided.position, record, decided.decision.identities);
       // It is durable, so a replay would fail alike: better stop than go on.
       if (!status.ok()) spdlog::critical("store: {}", MessageOf(status));
       VIGIE_CHECK(status.ok());
+      // Whoever sees the samples, under the lock, sees this as well.
+      changes_.Note(record.tenant, changed);
     }
   }
   {

@@ -29,6 +29,7 @@
 #include "store/log.h"
 #include "store/merge_floor.h"
 #include "store/reader.h"
+#include "store/sample_changes.h"
 #include "store/store.h"
 #include "store/store_metrics.h"
 
@@ -176,6 +177,7 @@ class LocalStore final : public Store, private Appender {
   HeadLock head_lock_;
   std::unique_ptr<Head> head_ ABSL_PT_GUARDED_BY(head_lock_);
   MergeFloor merge_floor_;
+  SampleChanges changes_;
   std::unique_ptr<Reader> reader_;
 
   // Held by the writer from deciding to applying, so that no series that a

@@ -189,11 +189,13 @@ absl::Status LocalStore::KeepSince(const KeptSince& kept) {
     head_->Forget(series);
     metrics_.head_series.Set(static_cast<double>(head_->index().size()));
   }
-  VIGIE_RETURN_IF_ERROR(
+  const absl::Status dropped =
       blocks_->DropBefore(kept.samples_ms, [&](int64_t resolution_ms) {
         const auto it = kept.rollups_ms.find(resolution_ms);
         return it == kept.rollups_ms.end() ? kEverything : it->second;
-      }));
+      });
+  changes_.NoteAllBefore(kept.samples_ms);  // some may have gone in any case
+  VIGIE_RETURN_IF_ERROR(dropped);
   VIGIE_RETURN_IF_ERROR(blocks_->DropMetadata(metadata));
   kept_ = kept;
   blocks_->Reclaim();

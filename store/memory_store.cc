@@ -14,6 +14,7 @@
 #include "base/status_macros.h"
 #include "store/histogram_rules.h"
 #include "store/label_rules.h"
+#include "store/sample_changes.h"
 
 namespace vigie::store {
 namespace {
@@ -248,6 +249,7 @@ struct MemoryStore::Impl {
   void Apply(const AppendBatch& batch, AppendOutcome* outcome)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::vector<Resolved> resolved;
+    ChangedMinutes changed;
     for (uint32_t i = 0; i < batch.series.size(); ++i) {
       const Resolved& one = resolved.emplace_back(Resolve(batch, i));
       outcome->refs.push_back({one.stored == nullptr ? 0 : one.stored->id});
@@ -280,6 +282,7 @@ struct MemoryStore::Impl {
         return false;
       }
       ++*accepted;
+      changed.Add(time_ms);
       return true;
     };
     // An interval is added up once: what ends at or before the last end has
@@ -335,6 +338,7 @@ struct MemoryStore::Impl {
       metadata[{batch.tenant, p.metric}] = p.metadata;
       ++outcome->metadata_accepted;
     }
+    changes.Note(batch.tenant.name, changed);
   }
 
   template <class Visitor>
@@ -358,6 +362,7 @@ struct MemoryStore::Impl {
   std::map<std::pair<Tenant, std::string>, Metadata> metadata
       ABSL_GUARDED_BY(mutex);
   uint64_t last_id ABSL_GUARDED_BY(mutex) = 0;
+  SampleChanges changes;
   absl::Status refuse_with ABSL_GUARDED_BY(mutex);
   bool held ABSL_GUARDED_BY(mutex) = false;
   std::vector<std::pair<AppendBatch, AppendCompletion>> waiting
@@ -544,6 +549,15 @@ absl::StatusOr<Cardinality> MemoryStore::CountCardinality(
   result.values_by_label = Largest(counts, limit);
   result.series_by_pair = Largest(pairs, limit);
   return result;
+}
+
+std::optional<uint64_t> MemoryStore::ChangeVersion(const Tenant& tenant) const {
+  return impl_->changes.Version(tenant.name);
+}
+
+TimeRange MemoryStore::UnchangedSince(const Tenant& tenant, uint64_t version,
+                                      const TimeRange& range) const {
+  return impl_->changes.UnchangedSince(tenant.name, version, range);
 }
 
 }  // namespace vigie::store

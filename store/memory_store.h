@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -67,6 +68,9 @@ class MemoryStore final : public Appender, public Queryable {
   absl::StatusOr<Cardinality> CountCardinality(
       const Tenant& tenant, uint64_t limit,
       const ReadContext& context) const override;
+  std::optional<uint64_t> ChangeVersion(const Tenant& tenant) const override;
+  TimeRange UnchangedSince(const Tenant& tenant, uint64_t version,
+                           const TimeRange& range) const override;
 
  private:
   struct Impl;

@@ -187,6 +187,18 @@ class Queryable {
   virtual absl::StatusOr<Cardinality> CountCardinality(
       const Tenant& tenant, uint64_t limit,
       const ReadContext& context) const = 0;
+
+  // For who keeps what was computed from samples. The version is taken before
+  // the first Select. Later, what Selects of `range` at that time saw is what
+  // they see now: in the part that UnchangedSince gives, with every batch that
+  // has been acknowledged by then. None: this store does not tell.
+  virtual std::optional<uint64_t> ChangeVersion(const Tenant&) const {
+    return std::nullopt;
+  }
+  virtual TimeRange UnchangedSince(const Tenant&, uint64_t /*version*/,
+                                   const TimeRange& /*range*/) const {
+    return {.min_ms = 1, .max_ms = 0};
+  }
 };
 
 }  // namespace vigie::store

@@ -272,4 +272,16 @@ absl::Status Reader::VisitSeries(
   return absl::OkStatus();
 }
 
+std::optional<uint64_t> Reader::ChangeVersion(const Tenant& tenant) const {
+  return changes_.Version(tenant.name);
+}
+
+TimeRange Reader::UnchangedSince(const Tenant& tenant, uint64_t version,
+                                 const TimeRange& range) const {
+  TimeRange unchanged = range;
+  unchanged.min_ms =
+      std::max(unchanged.min_ms, horizon_(tenant.name).samples_ms);
+  return changes_.UnchangedSince(tenant.name, version, unchanged);
+}
+
 }  // namespace vigie::store

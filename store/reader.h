@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -18,6 +19,7 @@
 #include "store/head_lock.h"
 #include "store/queryable.h"
 #include "store/retention.h"
+#include "store/sample_changes.h"
 #include "store/selection.h"
 #include "store/store_metrics.h"
 
@@ -31,11 +33,12 @@ class Reader final : public Queryable, private HeadSamples {
   // holds it alone.
   // `horizon` says what a tenant may see, from any thread.
   Reader(HeadLock& lock, const Head& head, Blocks& blocks,
-         StoreMetrics& metrics,
+         SampleChanges& changes, StoreMetrics& metrics,
          std::function<Horizon(std::string_view tenant)> horizon)
       : lock_(lock),
         head_(head),
         blocks_(blocks),
+        changes_(changes),
         metrics_(metrics),
         horizon_(std::move(horizon)) {}
 
@@ -65,6 +68,10 @@ class Reader final : public Queryable, private HeadSamples {
   absl::StatusOr<Cardinality> CountCardinality(
       const Tenant& tenant, uint64_t limit,
       const ReadContext& context) const override;
+  std::optional<uint64_t> ChangeVersion(const Tenant& tenant) const override;
+  // Not below the horizon, which moves without a version.
+  TimeRange UnchangedSince(const Tenant& tenant, uint64_t version,
+                           const TimeRange& range) const override;
 
  private:
   using Selectors = std::vector<std::vector<Matcher>>;
@@ -113,6 +120,7 @@ class Reader final : public Queryable, private HeadSamples {
   HeadLock& lock_;
   const Head& head_ ABSL_GUARDED_BY(lock_);
   Blocks& blocks_;
+  SampleChanges& changes_;
   StoreMetrics& metrics_;
   const std::function<Horizon(std::string_view tenant)> horizon_;
 };
