@@ -134,6 +134,7 @@ class Picker {
       std::nth_element(picked_.begin(),
                        picked_.begin() + static_cast<int64_t>(k) - 1,
                        picked_.end(), better);
+      NoteTies(k, step);
       picked_.resize(k);
     }
     std::sort(picked_.begin(), picked_.end(), better);
@@ -141,6 +142,19 @@ class Picker {
   }
 
  private:
+  // Whether the last one that is picked is as good as the first that is not.
+  void NoteTies(size_t k, int64_t step) {
+    if (context_.order_decided) return;
+    const double last = series_[picked_[k - 1]].value(step);
+    for (size_t i = k; i < picked_.size(); ++i) {
+      const double value = series_[picked_[i]].value(step);
+      if (value == last || (std::isnan(value) && std::isnan(last))) {
+        context_.order_decided = true;
+        return;
+      }
+    }
+  }
+
   QueryContext& context_;
   const AggregateExpr& aggregate_;
   const std::vector<StepSeries>& series_;

@@ -85,6 +85,9 @@ struct QueryContext {
   // What is selected goes into histogram_count and the like, for which resets
   // are found between the samples where no hint tells of them.
   bool finds_resets = false;
+  // The order of series, which may depend on other steps than the one that is
+  // looked at, has decided something (result_cache.h).
+  bool order_decided = false;
   StepSamples* step_samples = nullptr;  // null: nobody asks
   Annotations annotations;
   QueryStats stats;

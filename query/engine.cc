@@ -17,6 +17,9 @@
 #include "query/parser/parser.h"
 #include "query/plan.h"
 #include "query/query_metrics.h"
+#include "query/range_answer.h"
+#include "query/reach.h"
+#include "query/result_cache.h"
 
 namespace vigie::query {
 namespace {
@@ -56,15 +59,6 @@ absl::StatusOr<std::vector<StepSeries>> DropMarkedNames(
     one.drop_name = false;
   }
   return MergeEqualLabels(context, std::move(series));
-}
-
-// What the answer itself costs, beside the steps it is made of.
-absl::Status ChargeResult(Charge* charge, const Labels& labels,
-                          int64_t samples) {
-  return charge->Add(
-      samples * static_cast<int64_t>(sizeof(Sample)) +
-          static_cast<int64_t>(labels.bytes().size() + sizeof(MatrixSeries)),
-      samples);
 }
 
 absl::StatusOr<Vector> VectorOf(QueryContext* context,
@@ -259,6 +253,7 @@ struct Engine::Request {
   std::optional<int64_t> timeout_ms;
   std::stop_token stop;
   bool explain = false;
+  bool from_cache = false;
 };
 
 absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
@@ -281,14 +276,9 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
   context.deadline_ns = SaturatingAdd(
       begun_ns, std::min(timeout_ms, kTimeMaxMs / 1'000'000) * 1'000'000);
   context.stop = request.stop;
-  VIGIE_ASSIGN_OR_RETURN(
-      ExprPtr expr,
-      ParseExpr(request.query,
-                {.experimental = options_.experimental,
-                 .text_bytes_max = options_.query_text_bytes_max,
-                 .regex_bytes_max = options_.regex_bytes_max,
-                 .nesting_max = options_.nesting_max,
-                 .check = [&context] { return context.Check(); }}));
+  ParserOptions parser = options_.ForParser();
+  parser.check = [&context] { return context.Check(); };
+  VIGIE_ASSIGN_OR_RETURN(ExprPtr expr, ParseExpr(request.query, parser));
   const int64_t step_ms = request.instant ? 0 : request.steps.step_ms;
   VIGIE_ASSIGN_OR_RETURN(const Plan plan,
                          Plan::Make(request.query, expr.get(),
@@ -314,13 +304,32 @@ absl::StatusOr<QueryResult> Engine::RunRequest(const Request& request) const {
     context.step_samples = &step_samples;
     explained = std::make_unique<ExplainedNode>(&context);
   }
-  SharedVectors shared(
-      plan.common_parts(),
-      std::min(kSharedBytesMax, options_.query_bytes_max / kSharedOfBudget));
-  Evaluator evaluator(&context, &plan, &shared, explained.get());
+  const auto evaluate = [&](const Steps& steps) {
+    context.top = steps;
+    SharedVectors shared(
+        plan.common_parts(),
+        std::min(kSharedBytesMax, options_.query_bytes_max / kSharedOfBudget));
+    Evaluator evaluator(&context, &plan, &shared, explained.get());
+    return Evaluate(&context, *expr, evaluator);
+  };
 
   QueryResult result;
-  VIGIE_ASSIGN_OR_RETURN(result.value, Evaluate(&context, *expr, evaluator));
+  std::optional<Reach> reach;
+  if (request.from_cache && cache_ != nullptr) {
+    reach = ReachOf(*expr, context.lookback_ms);
+    if (!reach.has_value()) cache_->Count(CacheResult::kBypass);
+  }
+  if (reach.has_value()) {
+    VIGIE_ASSIGN_OR_RETURN(
+        result.value,
+        AnswerRange(&context, cache_.get(), *reach,
+                    [&](const Steps& steps) -> absl::StatusOr<Matrix> {
+                      VIGIE_ASSIGN_OR_RETURN(Value value, evaluate(steps));
+                      return std::get<Matrix>(std::move(value));
+                    }));
+  } else {
+    VIGIE_ASSIGN_OR_RETURN(result.value, evaluate(request.steps));
+  }
   if (explained != nullptr) {
     result.plan =
         std::make_shared<const PlanNode>(explained->Finish(&context.stats));
@@ -360,9 +369,16 @@ Engine::Engine(const store::Queryable& queryable, const Clock& clock,
                 ? nullptr
                 : std::make_unique<TaskPool>(options.threads - 1,
                                              options.threads - 1)),
-      metrics_(registry == nullptr ? nullptr
-                                   : std::make_unique<QueryMetrics>(
-                                         options.budget, *registry)) {}
+      metrics_(registry == nullptr
+                   ? nullptr
+                   : std::make_unique<QueryMetrics>(options.budget, *registry)),
+      cache_metrics_(registry == nullptr || options.cache_bytes_max == 0
+                         ? nullptr
+                         : std::make_unique<CacheMetrics>(*registry)),
+      cache_(options.cache_bytes_max == 0
+                 ? nullptr
+                 : std::make_unique<ResultCache>(options.cache_bytes_max,
+                                                 cache_metrics_.get())) {}
 
 Engine::~Engine() = default;
 
@@ -450,7 +466,11 @@ absl::StatusOr<QueryResult> Engine::Run(const RangeQuery& query) const {
                         .lookback_ms = query.lookback_ms,
                         .timeout_ms = query.timeout_ms,
                         .stop = query.stop,
-                        .explain = query.explain};
+                        .explain = query.explain,
+                        .from_cache = !query.nocache && !query.explain};
+  if (cache_ != nullptr && !request.from_cache) {
+    cache_->Count(CacheResult::kBypass);
+  }
   return RunLogged(request);
 }
 

@@ -32,7 +32,9 @@ class TaskPool;
 
 namespace vigie::query {
 
+class CacheMetrics;
 class QueryMetrics;
+class ResultCache;
 
 // What is set apart for rules, so that dashboards cannot starve them, nor they
 // the dashboards. Unset: as for queries.
@@ -59,6 +61,8 @@ struct EngineOptions {
   int64_t nesting_max = kNestingMax;
   // A query that takes this long is logged with what it read; 0: none is.
   int64_t slow_query_ms = 10'000;
+  // Answers of range queries that are kept (0150), all together; 0: none is.
+  int64_t cache_bytes_max = 64 << 20;
   // One query's, its own and those that help it; helpers are shared by all.
   int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   // Functions and modifiers that Prometheus has behind feature flags.
@@ -67,6 +71,8 @@ struct EngineOptions {
   std::string_view budget = "queries";  // in metrics; static
 
   EngineOptions ForRules() const;
+  // What an expression may be, whoever parses it.
+  ParserOptions ForParser() const;
 };
 
 // The section `query:` of vigie.yml; errors carry file:line:column.
@@ -93,6 +99,7 @@ struct RangeQuery {
   std::optional<int64_t> timeout_ms;
   std::stop_token stop;
   bool explain = false;
+  bool nocache = false;  // evaluates every step
 };
 
 class Engine {
@@ -133,6 +140,8 @@ class Engine {
   mutable RunningQueries running_;
   const std::unique_ptr<TaskPool> pool_;         // null: each query runs alone
   const std::unique_ptr<QueryMetrics> metrics_;  // null: none
+  const std::unique_ptr<CacheMetrics> cache_metrics_;  // null: none
+  const std::unique_ptr<ResultCache> cache_;           // null: none
 };
 
 }  // namespace vigie::query

@@ -58,11 +58,19 @@ EngineOptions EngineOptions::ForRules() const {
   EngineOptions options = *this;
   options.budget = "rules";
   options.process_bytes_max = rules.process_bytes_max;
+  options.cache_bytes_max = 0;  // rules look at one moment, and at it once
   options.query_bytes_max = rules.query_bytes_max.value_or(query_bytes_max);
   options.query_samples_max =
       rules.query_samples_max.value_or(query_samples_max);
   options.timeout_ms = rules.timeout_ms.value_or(timeout_ms);
   return options;
+}
+
+ParserOptions EngineOptions::ForParser() const {
+  return {.experimental = experimental,
+          .text_bytes_max = query_text_bytes_max,
+          .regex_bytes_max = regex_bytes_max,
+          .nesting_max = nesting_max};
 }
 
 absl::StatusOr<EngineOptions> ParseEngineOptions(const yaml::Node& section) {
@@ -93,6 +101,8 @@ absl::StatusOr<EngineOptions> ParseEngineOptions(const yaml::Node& section) {
     VIGIE_RETURN_IF_ERROR(map.ReadBytes(key.name, key.value));
     VIGIE_RETURN_IF_ERROR(CheckPositive(&map, key.name, *key.value));
   }
+  VIGIE_RETURN_IF_ERROR(
+      map.ReadBytes("cache_bytes_max", &options.cache_bytes_max));
   const Key counts[] = {
       {"query_samples_max", &options.query_samples_max},
       {"points_per_series_max", &options.points_per_series_max},

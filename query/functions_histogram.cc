@@ -101,6 +101,7 @@ absl::StatusOr<Histograms> CollectHistograms(Evaluator* evaluator,
             position);
         if (!native) continue;
       } else {
+        if (std::isnan(*bound)) context.order_decided = true;
         LabelsBuilder builder(series.labels);
         Labels labels = builder.Remove(kBucketLabel).Build();
         const auto [at, inserted] =
@@ -219,6 +220,7 @@ absl::StatusOr<std::unique_ptr<SeriesStream>> Quantiles(
         if (buckets.empty()) continue;
         const double q = quantile.q.At(step);
         const ClassicQuantile result = QuantileOfBuckets(q, &buckets);
+        if (result.coalesced) context.order_decided = true;
         if (result.forced_monotonic) {
           context.annotations.Monotonicity(
               histogram.labels.metric_name(), WithoutParens(arg).position,

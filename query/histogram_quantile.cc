@@ -73,12 +73,15 @@ ClassicQuantile QuantileOfBuckets(double q,
   if (q > 1) return {.value = kInf};
   SortByBound(buckets);
   if (buckets->back().upper_bound != kInf) return {.value = kNan};
-  Coalesce(buckets);
   ClassicQuantile result;
+  const size_t before = buckets->size();
+  Coalesce(buckets);
+  result.coalesced = buckets->size() < before;
   MakeMonotonic(buckets, &result);
-  if (buckets->size() < 2) return {.value = kNan};
+  const ClassicQuantile none{.value = kNan, .coalesced = result.coalesced};
+  if (buckets->size() < 2) return none;
   const double observations = buckets->back().count;
-  if (observations == 0) return {.value = kNan};
+  if (observations == 0) return none;
 
   double rank = q * observations;
   const size_t last = buckets->size() - 1;

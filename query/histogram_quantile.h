@@ -19,6 +19,7 @@ struct ClassicQuantile {
   double repaired_min = 0;  // bounds between which they were raised
   double repaired_max = 0;
   double difference_max = 0;
+  bool coalesced = false;  // some bounds were equal
 };
 
 // Both sort and repair `*buckets`, which is not empty. NaN without a bucket of

@@ -251,6 +251,7 @@ class Shared final : public SeriesStream {
       context_.annotations.Take(std::move(block_->annotations));
       context_.stats.series_read += block_->stats.series_read;
       context_.stats.samples_read += block_->stats.samples_read;
+      context_.stats.histograms_read += block_->stats.histograms_read;
     }
   }
 

@@ -25,4 +25,28 @@ QueryMetrics::QueryMetrics(std::string_view budget,
   }
 }
 
+CacheMetrics::CacheMetrics(prometheus::Registry& registry)
+    : bytes_(prometheus::BuildGauge()
+                 .Name("vigie_query_cache_bytes")
+                 .Help("Bytes that kept answers of range queries take.")
+                 .Register(registry)
+                 .Add({})),
+      evictions_(prometheus::BuildCounter()
+                     .Name("vigie_query_cache_evictions_total")
+                     .Help("Kept answers that made room for others.")
+                     .Register(registry)
+                     .Add({})) {
+  auto& requests =
+      prometheus::BuildCounter()
+          .Name("vigie_query_cache_requests_total")
+          .Help(
+              "Range queries by how much of the answer had been kept: hit "
+              "(all), partial, miss (none), bypass (cannot be kept).")
+          .Register(registry);
+  constexpr std::string_view kResults[] = {"hit", "partial", "miss", "bypass"};
+  for (size_t i = 0; i < std::size(kResults); ++i) {
+    requests_[i] = &requests.Add({{"result", std::string(kResults[i])}});
+  }
+}
+
 }  // namespace vigie::query

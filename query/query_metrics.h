@@ -1,4 +1,5 @@
-// QueryMetrics: what an engine counts of its queries.
+// QueryMetrics: what an engine counts of its queries; beside it, of the answers
+// that it keeps.
 // Thread-safe.
 #pragma once
 
@@ -6,6 +7,8 @@
 #include <prometheus/gauge.h>
 #include <prometheus/registry.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <iterator>
 #include <string_view>
 
@@ -28,6 +31,35 @@ class QueryMetrics {
  private:
   prometheus::Counter* refused_[std::size(kLimits)] = {};
   prometheus::Gauge& bytes_;
+};
+
+// What became of a range query that might have been answered from the cache.
+enum class CacheResult : uint8_t {
+  kHit,      // nothing was evaluated
+  kPartial,  // some steps were
+  kMiss,     // all of them were
+  kBypass,   // as its steps cannot be kept, or it asked for that
+};
+
+// CacheMetrics: what a cache of results counts.
+// Thread-safe.
+class CacheMetrics {
+ public:
+  // `registry` outlives this.
+  explicit CacheMetrics(prometheus::Registry& registry);
+
+  void Count(CacheResult result) {
+    requests_[static_cast<size_t>(result)]->Increment();
+  }
+  void SetBytes(int64_t bytes) { bytes_.Set(static_cast<double>(bytes)); }
+  void Evicted(int64_t answers) {
+    evictions_.Increment(static_cast<double>(answers));
+  }
+
+ private:
+  prometheus::Counter* requests_[4] = {};
+  prometheus::Gauge& bytes_;
+  prometheus::Counter& evictions_;
 };
 
 }  // namespace vigie::query

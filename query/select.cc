@@ -146,8 +146,11 @@ class SeriesReader {
     VIGIE_RETURN_IF_ERROR(context_.Check());
     VIGIE_ASSIGN_OR_RETURN(const bool more, samples_->Next(&batch_));
     if (more) {
-      context_.stats.samples_read +=
-          static_cast<int64_t>(batch_.times_ms.size());
+      const auto samples = static_cast<int64_t>(batch_.times_ms.size());
+      context_.stats.samples_read += samples;
+      if (batch_.kind != store::SampleKind::kFloat) {
+        context_.stats.histograms_read += samples;
+      }
     } else {
       for (const std::string& warning : samples_->warnings()) {
         context_.annotations.WarnOfStore(warning);

@@ -67,6 +67,7 @@ struct PlanNode {
 struct QueryStats {
   int64_t series_read = 0;
   int64_t samples_read = 0;
+  int64_t histograms_read = 0;  // among them
   int64_t bytes_peak = 0;
   int64_t samples_peak = 0;
   int64_t preparation_ns = 0;  // parsing and planning

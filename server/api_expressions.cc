@@ -274,7 +274,7 @@ void AppendExpr(const query::Expr* expr, std::string* out) {
 
 ApiV1::Answer ApiV1::FormatQuery(const HttpRequest&, const Form& form) {
   absl::StatusOr<query::ExprPtr> expr = query::ParseExpr(
-      form.Get("query"), {.experimental = dependencies_.experimental});
+      form.Get("query"), dependencies_.engine.options().ForParser());
   if (!expr.ok()) return InvalidParameter("query", expr.status());
   std::string data;
   AppendJsonString(query::PrintExpr(**expr), &data);
@@ -283,7 +283,7 @@ ApiV1::Answer ApiV1::FormatQuery(const HttpRequest&, const Form& form) {
 
 ApiV1::Answer ApiV1::ParseQuery(const HttpRequest&, const Form& form) {
   absl::StatusOr<query::ExprPtr> expr = query::ParseExpr(
-      form.Get("query"), {.experimental = dependencies_.experimental});
+      form.Get("query"), dependencies_.engine.options().ForParser());
   if (!expr.ok()) return InvalidParameter("query", expr.status());
   std::string data;
   AppendExpr(expr->get(), &data);

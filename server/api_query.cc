@@ -38,6 +38,12 @@ absl::StatusOr<std::optional<int64_t>> ReadDuration(const Form& form,
   return std::optional<int64_t>(*duration_ms);
 }
 
+// As VictoriaMetrics takes its switches.
+bool IsTrue(std::string_view text) {
+  return !text.empty() && text != "0" && text != "f" && text != "false" &&
+         text != "no";
+}
+
 absl::StatusOr<QueryParameters> ReadQueryParameters(const HttpRequest& request,
                                                     const Form& form,
                                                     const Clock& clock) {
@@ -212,6 +218,7 @@ ApiV1::Answer ApiV1::QueryRange(const HttpRequest& request, const Form& form) {
   query.timeout_ms = parameters.timeout_ms;
   query.stop = request.stop;
   query.explain = parameters.stats.wanted;
+  query.nocache = IsTrue(form.Get("nocache"));
   return AnswerQuery(dependencies_.engine.Run(query), parameters, results_);
 }
 
@@ -226,7 +233,7 @@ ApiV1::Answer ApiV1::QueryExemplars(const HttpRequest& request,
   VIGIE_ASSIGN_OR_RETURN(
       const query::ExprPtr expr,
       query::ParseExpr(form.Get("query"),
-                       {.experimental = dependencies_.experimental}));
+                       dependencies_.engine.options().ForParser()));
   std::vector<std::vector<Matcher>> selectors;
   CollectSelectors(*expr, &selectors);
   if (selectors.empty()) return SuccessAnswer("[]");

@@ -256,6 +256,7 @@ std::string RenderConfig(const Config& config) {
       "  query_text_bytes_max: {}\n"
       "  regex_bytes_max: {}\n"
       "  nesting_max: {}\n"
+      "  cache_bytes_max: {}\n"
       "  experimental: {}\n"
       "  rules:\n"
       "    process_bytes_max: {}\n"
@@ -269,9 +270,10 @@ std::string RenderConfig(const Config& config) {
       config.query.query_bytes_max, config.query.process_bytes_max,
       config.query.query_samples_max, config.query.points_per_series_max,
       config.query.query_text_bytes_max, config.query.regex_bytes_max,
-      config.query.nesting_max, config.query.experimental,
-      rules.process_bytes_max, rules.query_bytes_max, rules.query_samples_max,
-      FormatDurationMs(rules.timeout_ms), config.query.rules.concurrent_max);
+      config.query.nesting_max, config.query.cache_bytes_max,
+      config.query.experimental, rules.process_bytes_max, rules.query_bytes_max,
+      rules.query_samples_max, FormatDurationMs(rules.timeout_ms),
+      config.query.rules.concurrent_max);
   out += fmt::format(
       "http:\n"
       "  body_bytes_max: {}\n"

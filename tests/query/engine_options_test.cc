@@ -22,7 +22,7 @@ TEST(EngineOptionsTest, ReadsEveryKeyAndKeepsDefaults) {
       "query_bytes_max: 64MiB\nprocess_bytes_max: 1GiB\n"
       "points_per_series_max: 500\nslow_query: 3s\nthreads: 3\n"
       "query_samples_max: 1000\nquery_text_bytes_max: 4KiB\n"
-      "regex_bytes_max: 1KiB\nnesting_max: 50\n"
+      "regex_bytes_max: 1KiB\nnesting_max: 50\ncache_bytes_max: 2MiB\n"
       "rules: {process_bytes_max: 1MiB, concurrent_max: 5, "
       "query_bytes_max: 2KiB, query_samples_max: 7, timeout: 3s}\n"
       "experimental: true\n");
@@ -41,6 +41,8 @@ TEST(EngineOptionsTest, ReadsEveryKeyAndKeepsDefaults) {
   EXPECT_EQ(options->query_text_bytes_max, 4 << 10);
   EXPECT_EQ(options->regex_bytes_max, 1 << 10);
   EXPECT_EQ(options->nesting_max, 50);
+  EXPECT_EQ(options->ForParser().nesting_max, 50);
+  EXPECT_EQ(options->cache_bytes_max, 2 << 20);
   const EngineOptions rules = options->ForRules();
   EXPECT_EQ(rules.process_bytes_max, 1 << 20);
   EXPECT_EQ(rules.rules.concurrent_max, 5);
@@ -48,6 +50,7 @@ TEST(EngineOptionsTest, ReadsEveryKeyAndKeepsDefaults) {
   EXPECT_EQ(rules.query_samples_max, 7);
   EXPECT_EQ(rules.timeout_ms, 3'000);
   EXPECT_EQ(rules.nesting_max, 50);
+  EXPECT_EQ(rules.cache_bytes_max, 0);
   ASSERT_THAT(Parse("{}"), IsOk());
   EXPECT_EQ(Parse("{}")->lookback_ms, 300'000);
   EXPECT_EQ(Parse("{}")->slow_query_ms, 10'000);

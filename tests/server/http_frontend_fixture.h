@@ -35,8 +35,9 @@ class HttpFrontendTest : public ::testing::Test {
 
   void Start(const store::Queryable& queryable) {
     frontend_.reset();
+    engine_options_.experimental = experimental_;
     engine_ = std::make_unique<query::Engine>(queryable, clock_,
-                                              query::EngineOptions{});
+                                              engine_options_, &registry_);
     auto frontend = HttpFrontend::Start(
         "127.0.0.1:0", options_,
         {.engine = *engine_,
@@ -92,6 +93,7 @@ class HttpFrontendTest : public ::testing::Test {
   HttpOptions options_;
   int collects_ = 0;
   bool experimental_ = false;
+  query::EngineOptions engine_options_;
   std::vector<std::pair<std::string, std::string>> external_labels_;
   std::unique_ptr<alerting::Dispatcher> dispatcher_;
   std::unique_ptr<alerting::RuleRunner> rules_;

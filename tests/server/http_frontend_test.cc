@@ -385,6 +385,38 @@ TEST_F(HttpFrontendTest, ReadsExperimentalExpressionsWhereTheyAreOn) {
   EXPECT_EQ(Get("/api/v1/query_exemplars?query=limitk(1,up)").status, 200);
 }
 
+TEST_F(HttpFrontendTest, LimitsExpressionsThatAreNotEvaluatedToo) {
+  engine_options_.nesting_max = 3;
+  Start(store_);
+
+  for (const char* path :
+       {"query", "format_query", "parse_query", "query_exemplars"}) {
+    EXPECT_THAT(Get(std::string("/api/v1/") + path + "?query=((((up))))").body,
+                HasSubstr("query.nesting_max"))
+        << path;
+  }
+}
+
+TEST_F(HttpFrontendTest, KeepsRangeAnswersUnlessAskedNotTo) {
+  Append({{"__name__", "up"}}, {{kNowMs - 60'000, 1}});
+  const std::string target =
+      "/api/v1/query_range?query=up&start=1699999000&end=1700000000&step=10";
+  const auto count = [&](const std::string& result) {
+    return Get("/metrics")
+               .body.find("vigie_query_cache_requests_total{result=\"" +
+                          result + "\"} 1\n") != std::string::npos;
+  };
+
+  const std::string first = Get(target).body;
+  EXPECT_EQ(Get(target).body, first);
+  EXPECT_TRUE(count("hit"));
+  EXPECT_FALSE(count("bypass"));
+  EXPECT_EQ(Get(target + "&nocache=1").body, first);
+  EXPECT_TRUE(count("bypass"));
+  Get(target + "&nocache=0");
+  EXPECT_TRUE(count("bypass"));
+}
+
 TEST_F(HttpFrontendTest, StreamsALongAnswerCompressed) {
   std::vector<Sample> samples;
   for (int i = 0; i < 20'000; ++i) samples.push_back({kNowMs - i, 0.5 + i});
