@@ -437,7 +437,7 @@ TEST_F(StoreTest, SealsByItselfOnceTheIntervalHasPassed) {
   };
   Open();
   Append(kUp, {{kNowMs, 1}});
-  clock_.AwaitSleepers(1);
+  clock_.AwaitSleepers(2);  // maintenance and merges
 
   clock_.AdvanceMs(61'000);
 
