@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/config.h"
 #include "base/byte_account.h"
 #include "base/clock.h"
 #include "base/duration.h"
@@ -129,14 +130,7 @@ TEST(ByteAccountTest, NeverExceedsItsLimitWithManyThreads) {
   EXPECT_LE(account.bytes_peak(), 1000);
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define VIGIE_HEAP_OF_A_SANITIZER
-#endif
-#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define VIGIE_HEAP_OF_A_SANITIZER
-#endif
-#ifdef VIGIE_HEAP_OF_A_SANITIZER
+#if defined(ABSL_HAVE_ADDRESS_SANITIZER) || defined(ABSL_HAVE_THREAD_SANITIZER)
 constexpr bool kHeapOfASanitizer = true;
 #else
 constexpr bool kHeapOfASanitizer = false;
