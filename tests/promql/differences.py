@@ -7,6 +7,8 @@ import re
 import math
 
 SAME_LABELSET = "vector cannot contain metrics with the same labelset"
+MANY_WITHOUT_NAMES = ("multiple matches for labels: grouping labels must ensure "
+                      "unique matches")
 
 Difference = collections.namedtuple("Difference", "name reason accepts")
 
@@ -68,8 +70,11 @@ def _date(query, found):
     if not re.search(r"\b(minute|hour|day_of_\w+|days_in_month|month|year)\(",
                      query):
         return False
-    if re.search(r"[=<>]", query) and _only_in_one(found):
-        return True  # a filter, which NaN does not pass
+    # A filter, which NaN does not pass; neither a matcher nor the bounds that
+    # queries are given.
+    if re.search(r"(==|!=|[<>]=?)", re.sub(
+            r"\{[^{}]*\}| > -1e11 < 1e11", "", query)) and _only_in_one(found):
+        return True
     return _all_changed(found, lambda _, b: math.isnan(b))
 
 
@@ -131,12 +136,20 @@ def _filter_conflict(query, found):
 
 def _delayed_name(query, found):
     return (found.what == "error" and ("__name__=~" in query or " or " in query)
-            and found.reference.get("error") == SAME_LABELSET) or (
+            and found.reference.get("error") in (
+                SAME_LABELSET, MANY_WITHOUT_NAMES)) or (
                 found.what in ("series", "times") and " or " in query and
                 _without_name(found.reference) == _without_name(found.test))
 
 
 def _power(query, found):
+    if " ^ " in query and "count_values" in query and found.what == "series":
+        counted = [sorted(float(dict(labels)["value"])
+                          for labels in _series(data)
+                          if "value" in dict(labels))
+                   for data in (found.reference, found.test)]
+        return len(counted[0]) == len(counted[1]) > 0 and all(
+            math.isclose(a, b, rel_tol=1e-12) for a, b in zip(*counted))
     return " ^ " in query and _all_changed(
         found, lambda a, b: math.isnan(a) != math.isnan(b) or
         abs(a - b) <= 1e-5 * abs(a))

@@ -49,6 +49,32 @@ TEST_F(RangeCacheTest, TheSameQuestionIsEvaluatedOnce) {
   EXPECT_EQ(Count("miss"), 1);
 }
 
+// Equal bounds are added up in the order of their series.
+TEST_F(RangeCacheTest, QuantilesOverEqualBoundsAreNotKept) {
+  const auto fill = [&](const char* metric, const char* bound, double value) {
+    Append(Labels{{"__name__", metric}, {"le", bound}},
+           {{kBeginMs, value}, {kBeginMs + 3 * kMinute, value}});
+  };
+  fill("apart_bucket", "1", 0.1);
+  for (const char* bound : {"1", "1.0", "1e0"}) {
+    fill("equal_bucket", bound, 0.1);
+  }
+  // So many that no count falls: that would be told, and not be kept either.
+  for (const char* metric : {"apart_bucket", "equal_bucket"}) {
+    fill(metric, "+Inf", 1);
+  }
+  for (int i = 0; i < 2; ++i) {
+    Ask("histogram_quantile(0.9, apart_bucket)", 0, 3);
+  }
+  EXPECT_EQ(Count("hit"), 1);
+
+  for (int i = 0; i < 2; ++i) {
+    Ask("histogram_quantile(0.9, equal_bucket)", 0, 3);
+  }
+  EXPECT_EQ(Count("hit"), 1);
+  EXPECT_EQ(Count("miss"), 3);
+}
+
 TEST_F(RangeCacheTest, AWindowThatMovesEvaluatesItsNewSteps) {
   Ask("sum(x)", 10, 40);
   Ask("sum(x)", 12, 42);
